@@ -1,0 +1,1 @@
+"""Poses: keypoints, their files, drawing, extraction, cleaning and the Explicit Pose Indicator."""
