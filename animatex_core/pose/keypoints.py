@@ -101,3 +101,13 @@ def empty(frames: int, width: int, height: int, people: int = 1, fps: float | No
     """A sequence in which every point of every person is absent."""
     points = np.zeros((frames, people, POINTS, 2), np.float32)
     return PoseSequence(points, np.zeros(points.shape[:3], np.float32), width, height, fps)
+
+
+def toes_from_feet(points: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two toes of a PoseSequence from the six foot points of OpenPose and DWPose.
+
+    points: [..., 6, 2] and scores [..., 6] of left big toe, small toe, heel, then the right foot's.
+    Returns [..., 2, 2] and [..., 2]: a toe is the middle of big and small toe, with the lower of their scores.
+    """
+    big, small = points[..., [0, 3], :], points[..., [1, 4], :]
+    return (big + small) / 2, np.minimum(scores[..., [0, 3]], scores[..., [1, 4]])
