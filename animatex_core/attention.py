@@ -1,0 +1,90 @@
+"""Attention, feed-forward, and the transformer block that space, motion and time share.
+
+Every branch returns a fresh tensor, to which its owner adds the input in place; autograd needs neither of the two.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import UNetConfig
+from .layers import Layers, heads_of, merge_heads
+
+# Rows of a feed-forward computed at a time: its hidden layer is eight times as wide as its input, the largest tensor
+# of the network (1.66 GB in fp16 at the released size). Chunks this small also stay in a CPU's cache.
+HIDDEN_NUMBERS_GPU = 1 << 28
+HIDDEN_NUMBERS_CPU = 1 << 20
+
+
+class Attention(nn.Module):
+    """Multi-head attention. Without a context the tokens attend to themselves."""
+
+    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None, layers: Layers):
+        super().__init__()
+        self.heads = heads
+        self.attend = layers.attention
+        inner = heads * head_width
+        self.query = layers.linear(width, inner, bias=False)
+        self.key = layers.linear(context_width or width, inner, bias=False)
+        self.value = layers.linear(context_width or width, inner, bias=False)
+        self.out = layers.linear(inner, width)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """x [n, length, width], context [n, m, context width] -> [n, length, width]."""
+        source = x if context is None else context
+        query, key, value = (heads_of(t, self.heads) for t in (self.query(x), self.key(source), self.value(source)))
+        return self.out(merge_heads(self.attend(query, key, value)))
+
+
+class FeedForward(nn.Module):
+    """GEGLU: value * gelu(gate), both from one linear layer."""
+
+    def __init__(self, width: int, multiple: int, layers: Layers):
+        super().__init__()
+        self.up = layers.linear(width, 2 * multiple * width)
+        self.down = layers.linear(multiple * width, width)
+        self.hidden = 2 * multiple * width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, length, width] -> the same, a chunk of rows at a time."""
+        budget = HIDDEN_NUMBERS_CPU if x.device.type == "cpu" else HIDDEN_NUMBERS_GPU
+        rows = x.flatten(0, 1)
+        step = max(1, budget // self.hidden)
+        if torch.is_grad_enabled() or rows.shape[0] <= step:
+            return self._rows(rows).view_as(x)
+        out = rows.new_empty(rows.shape)
+        for chunk, target in zip(rows.split(step), out.split(step), strict=True):
+            target.copy_(self._rows(chunk))
+        return out.view_as(x)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        value, gate = self.up(x).chunk(2, dim=-1)
+        return self.down(functional.gelu(gate).mul(value))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm self-attention, attention to the context (or again to itself), feed-forward."""
+
+    def __init__(self, width: int, heads: int, config: UNetConfig, context_width: int | None, layers: Layers):
+        super().__init__()
+        self.self_norm = layers.layer_norm(width)
+        self.self_attention = Attention(width, heads, width // heads, None, layers)
+        self.cross_norm = layers.layer_norm(width)
+        self.cross_attention = Attention(width, heads, width // heads, context_width, layers)
+        self.feed_norm = layers.layer_norm(width)
+        self.feed_forward = FeedForward(width, config.feed_forward, layers)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """x [n, length, width]; context [b, m, context width] with b a divisor of n, or None.
+
+        A context with fewer rows is shared by n / b consecutive ones: their tokens are read as one long sequence, so
+        keys and values of the context are computed once.
+        """
+        x = self.self_attention(self.self_norm(x)).add_(x)
+        queries = self.cross_norm(x)
+        if context is not None:
+            queries = queries.reshape(context.shape[0], -1, x.shape[-1])
+        x = self.cross_attention(queries, context).view_as(x).add_(x)
+        return self.feed_forward(self.feed_norm(x)).add_(x)

@@ -1,0 +1,154 @@
+"""Every width of the network as a number: the released configuration, the small one of the tests, and UniAnimate.
+
+Source: arXiv 2410.10306 and the published checkpoint (2,100 tensors, 1,817,742,348 numbers).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+MotionAttention = Literal["serial", "parallel", "none"]
+TemporalKind = Literal["attention", "mamba"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """The time-dependent network."""
+
+    in_channels: int = 4
+    out_channels: int = 4
+    width: int = 320
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    blocks_per_level: int = 2
+    attention_levels: int = 3  # the first levels, counted from full latent size, have transformers
+    head_width: int = 64
+    entrance_heads: int = 8  # heads of the first temporal module, whatever the width
+    context_width: int = 1024
+    groups: int = 32
+    feed_forward: int = 4
+    motion_attention: MotionAttention = "serial"  # "parallel" is PA of table 4, "none" is UniAnimate
+    temporal: TemporalKind = "attention"
+
+    @property
+    def alignment(self) -> int:
+        """Latent sides are padded to multiples of this: every level but the last halves them."""
+        return 2 ** (len(self.multipliers) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionConfig:
+    """The encoders of pose pictures, reference picture, reference latent and image tokens."""
+
+    channels: int = 8  # concatenated to the noise
+    stem: int = 32  # channels inside a picture stack
+    heads: int = 2  # of the small transformer over time
+    feed_forward: int = 4
+    clip_width: int = 1024
+    text_tokens: int = 77  # the empty prompt
+    image_tokens: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class IPIConfig:
+    """The Implicit Pose Indicator (section 3.3): pose queries that read CLIP features of the driving frames."""
+
+    width: int = 1024
+    keypoints: int = 18
+    tokens: int = 4
+    query_layers: int = 3
+    query_heads: int = 8
+    query_feed_forward: int = 1024
+    positions: int = 33  # length of the table in the file; longer clips rebuild it
+    reader_layers: int = 8
+    reader_heads: int = 16
+    reader_head_width: int = 64
+    reader_feed_forward: int = 4
+    clip_width: int = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateXConfig:
+    """The whole model. ``ipi`` is None for the variant without it (UniAnimate)."""
+
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    conditions: ConditionConfig = field(default_factory=ConditionConfig)
+    ipi: IPIConfig | None = field(default_factory=IPIConfig)
+    alpha: float = 1.0  # weight of motion attention's residual and of the IPI's learned query (figure 13)
+
+    def __post_init__(self) -> None:
+        unet = self.unet
+        if unet.motion_attention not in ("serial", "parallel", "none"):
+            raise ValueError(f"motion_attention must be serial, parallel or none, got {unet.motion_attention!r}")
+        if (self.ipi is None) != (unet.motion_attention == "none"):
+            raise ValueError("an IPI and motion attention go together: give both or neither")
+        for multiplier in unet.multipliers:
+            channels = unet.width * multiplier
+            if channels % unet.groups or channels % unet.head_width:
+                wanted = f"{unet.groups} (groups) and {unet.head_width} (head width)"
+                raise ValueError(f"{channels} channels must be a multiple of {wanted}")
+
+    def to_json(self) -> str:
+        """As kept in the metadata of a model file."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> AnimateXConfig:
+        """Read what `to_json` wrote. Raises ValueError naming an unknown or misshapen field."""
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError(f"the configuration must be an object, got {type(data).__name__}")
+        ipi = data.get("ipi")
+        return cls(
+            unet=_section(UNetConfig, data.get("unet", {}), "unet"),
+            conditions=_section(ConditionConfig, data.get("conditions", {}), "conditions"),
+            ipi=None if ipi is None else _section(IPIConfig, ipi, "ipi"),
+            alpha=float(data.get("alpha", 1.0)),
+        )
+
+
+def _section(kind: type, values: Any, name: str) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"configuration {name}: expected an object, got {type(values).__name__}")
+    known = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"configuration {name}: unknown fields {', '.join(unknown)}")
+    return kind(**{key: _checked(value, known[key].default, f"{name}.{key}") for key, value in values.items()})
+
+
+def _checked(value: Any, example: Any, name: str) -> Any:
+    if isinstance(example, tuple):
+        if not isinstance(value, list) or not value or not all(_is_width(v) for v in value):
+            raise ValueError(f"configuration {name}: expected a list of positive integers, got {value!r}")
+        return tuple(value)
+    right = isinstance(value, str) if isinstance(example, str) else _is_width(value)
+    if not right:
+        raise ValueError(f"configuration {name}: expected something like {example!r}, got {value!r}")
+    return value
+
+
+def _is_width(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1 << 20
+
+
+RELEASED = AnimateXConfig()
+UNIANIMATE = AnimateXConfig(unet=UNetConfig(motion_attention="none"), ipi=None)
+TINY = AnimateXConfig(
+    unet=UNetConfig(
+        width=32, multipliers=(1, 2), blocks_per_level=1, attention_levels=2, head_width=16, entrance_heads=2,
+        context_width=64, groups=8,
+    ),
+    conditions=ConditionConfig(channels=8, stem=16, clip_width=64),
+    ipi=IPIConfig(
+        width=64, query_layers=1, query_heads=4, query_feed_forward=64, reader_layers=2, reader_heads=4,
+        reader_head_width=16, clip_width=64,
+    ),
+)  # fmt: skip
+CONFIGS = {"released": RELEASED, "unianimate": UNIANIMATE, "tiny": TINY}
+
+
+def with_unet(config: AnimateXConfig, **changes: Any) -> AnimateXConfig:
+    """The same model with other UNet numbers, e.g. ``with_unet(RELEASED, width=64, multipliers=(1, 2))``."""
+    return replace(config, unet=replace(config.unet, **changes))

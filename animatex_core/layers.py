@@ -1,0 +1,77 @@
+"""Where layers and attention come from: a host can inject its own (weight casting, offloading, other kernels)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Scaled dot-product attention: query, key, value [N, heads, length, head width] -> the shape of the query.
+AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+# Fused kernels launch one grid cell per batch row and fail beyond 65,535; the temporal modules have 6,144 rows a sample
+# at 96x64 latents.
+MAX_ATTENTION_ROWS = 1 << 15
+
+
+def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """PyTorch's fused attention over [N, heads, length, head width], any N."""
+    if query.shape[0] <= MAX_ATTENTION_ROWS:
+        return functional.scaled_dot_product_attention(query, key, value)
+    rows = zip(*(t.split(MAX_ATTENTION_ROWS) for t in (query, key, value)), strict=True)
+    return torch.cat([functional.scaled_dot_product_attention(q, k, v) for q, k, v in rows])
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A maker of layers: `operations` has Linear, Conv2d, GroupNorm, LayerNorm with the signatures of torch.nn."""
+
+    operations: Any = nn
+    attention: AttentionFunction = fused_attention
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+
+    def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
+        """[..., inputs] -> [..., outputs]."""
+        return self.operations.Linear(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)
+
+    def conv(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+        """A square convolution that keeps the size (divided by the stride)."""
+        return self.operations.Conv2d(
+            inputs, outputs, kernel, stride=stride, padding=kernel // 2, dtype=self.dtype, device=self.device
+        )
+
+    def conv_over_time(self, channels: int) -> nn.Module:
+        """Kernel 3 over the first of two axes: a (3, 1, 1) convolution over [N, C, frames, pixels]."""
+        return self.operations.Conv2d(channels, channels, (3, 1), padding=(1, 0), dtype=self.dtype, device=self.device)
+
+    def group_norm(self, groups: int, channels: int, eps: float = 1e-5) -> nn.Module:
+        """Normalisation over channel groups and all positions of a sample."""
+        return self.operations.GroupNorm(groups, channels, eps=eps, dtype=self.dtype, device=self.device)
+
+    def layer_norm(self, width: int) -> nn.Module:
+        """Normalisation over the last axis."""
+        return self.operations.LayerNorm(width, dtype=self.dtype, device=self.device)
+
+    def parameter(self, *shape: int) -> nn.Parameter:
+        """A bare parameter; its owner casts it to the input at use."""
+        return nn.Parameter(torch.empty(shape, dtype=self.dtype, device=self.device))
+
+
+def heads_of(x: Tensor, heads: int) -> Tensor:
+    """[N, length, heads * width] -> [N, heads, length, width], a view."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """[N, heads, length, width] -> [N, length, heads * width]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def silu(fresh: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else holds: in place when no gradient flows."""
+    return functional.silu(fresh, inplace=not fresh.requires_grad)
