@@ -1,0 +1,237 @@
+"""Pose realign of the Explicit Pose Indicator (paper, 3.2 and appendix A): the driver's motion on the anchor's body.
+
+Every bone keeps the direction the driver gives it and its length is multiplied by one ratio for the whole clip, anchor
+over driver, so a bone that the driver foreshortens stays foreshortened. Nothing here depends on a single frame of the
+driver, and nothing raises on a bad pose: a person whose proportions cannot be trusted falls back from `full` to
+`similarity` (one scale and one shift, what the paper does at inference) to `identity`, and the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .figure import Figure, canvas_fit, figure, inherited, stretch, to_sequence
+from .keypoints import POINTS, PoseSequence
+from .placement import SUPPORT_NAMES, hold, stand
+from .proportions import ABSENT, MEASURED, OTHER_SIDE, PRIOR, Proportions, Ratios, measure, ratios_between
+from .skeleton import (
+    COLUMN,
+    COLUMN_NAMES,
+    COLUMNS,
+    CORE,
+    LIMITS,
+    NECK,
+    PARTS,
+    part_points,
+)
+
+MODES = ("off", "similarity", "full")
+# Below this confidence `full` is not trusted.
+TRUSTED = 0.45
+
+# What a bone of the anchor is worth as evidence, by where its length came from.
+_EVIDENCE = np.zeros(4, np.float32)
+_EVIDENCE[[ABSENT, MEASURED, OTHER_SIDE, PRIOR]] = 0.15, 1.0, 0.8, 0.5
+_HELD_BACK = 0.5
+# A sound trunk matters more than a sound forearm.
+_WEIGHTS = np.array([1, 2, 1, 1, 2, 1, 1, 2, 1, 1, 2, 1, 1], np.float32)
+_TRUNK = [2, 5, 8, 11]
+# Parts whose absence in a reference means the character has none; a reference without toes or face points only has
+# a detector without them.
+_TELLING_PARTS = (
+    "right arm", "left arm", "right forearm", "left forearm", "right hand", "left hand",
+    "right leg", "left leg", "right shin", "left shin", "eyes", "ears", "head",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Realigned:
+    """What realign did; arrays and tuples have one entry a person unless said otherwise.
+
+    poses: the result on the anchor's canvas (the driver itself, on its own canvas, where nothing could be done).
+    modes: "off", "full", "similarity" or "identity": what was really applied; reasons says why.
+    confidence: [P] float32 in 0..1, how much of the driver's body was measured in the anchor.
+    ratios: [P, 130] float32, by which each bone (named by its far end) was multiplied.
+    scale: [P] float32, anchor over driver as whole figures (1 where nothing could be compared).
+    clamped: [F, P, 130] bool, points that are not where the plain geometry puts them: a bone on their chain was held
+        back by its limit, or they were not finite, or they were held near the canvas.
+    dropped: names of the parts taken away.
+    """
+
+    poses: PoseSequence
+    modes: tuple[str, ...]
+    reasons: tuple[str, ...]
+    confidence: np.ndarray
+    ratios: np.ndarray
+    scale: np.ndarray
+    clamped: np.ndarray
+    dropped: tuple[tuple[str, ...], ...]
+
+    def summary(self) -> str:
+        """One line a person, for a report."""
+        lines = []
+        for i, (mode, reason) in enumerate(zip(self.modes, self.reasons, strict=True)):
+            gone = f"; without {', '.join(self.dropped[i])}" if self.dropped[i] else ""
+            lines.append(f"person {i}: {mode} (confidence {self.confidence[i]:.2f}): {reason}{gone}")
+        return "\n".join(lines)
+
+
+def realign(
+    driver: PoseSequence,
+    anchor: PoseSequence,
+    *,
+    mode: str = "full",
+    drop: Iterable[str] = (),
+    drop_absent: bool = False,
+    correct: bool = True,
+) -> Realigned:
+    """The driver's motion with the anchor's body shape, placed where the anchor stands.
+
+    driver: the motion. anchor: one frame or a clip of the character; one person, or as many as the driver has.
+    mode: "off" returns the driver as it is; "similarity" scales and shifts the whole figure; "full" fits every bone.
+    drop: parts to take away (names of skeleton.PARTS). drop_absent: take away what the anchor does not have as well.
+    correct: undo the anchor's foreshortening by its other side and by what bodies usually look like.
+    Raises ValueError for an unknown mode or part and for numbers of people that do not match; never for a pose.
+    """
+    if mode not in MODES:
+        raise ValueError(f"unknown realign mode {mode!r}; expected one of {', '.join(MODES)}")
+    names = (drop,) if isinstance(drop, str) else tuple(drop)
+    gone = part_points(names)
+    if driver.people == 0 or len(driver) == 0:
+        return _unmoved(driver, "off" if mode == "off" else "identity", "the driver has nobody in it", names, gone)
+    if mode == "off":
+        return _unmoved(driver, mode, "as asked", names, gone)
+    if anchor.people not in (0, 1, driver.people):
+        raise ValueError(f"the anchor has {anchor.people} people and the driver {driver.people}: give one or as many")
+    if len(anchor) == 0 or anchor.people == 0:
+        return _unmoved(driver, "identity", "the anchor has nobody in it", names, gone)
+    pair = _compare(driver, anchor, correct)
+    lost, absent = _dropped(pair.model, driver.people, names, drop_absent)
+    return _fit(pair, driver, anchor, mode, lost, absent)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Driver (body, mine) and anchor (model, theirs) measured against each other."""
+
+    body: Figure
+    model: Figure
+    mine: Proportions
+    theirs: Proportions
+    ratios: Ratios
+
+
+def _compare(driver: PoseSequence, anchor: PoseSequence, correct: bool) -> _Pair:
+    body, model = figure(driver), figure(anchor)
+    mine, theirs = measure(body, correct=correct), measure(model, correct=correct)
+    return _Pair(body, model, mine, theirs, ratios_between(mine, theirs, LIMITS))
+
+
+def _fit(
+    pair: _Pair,
+    driver: PoseSequence,
+    anchor: PoseSequence,
+    mode: str,
+    dropped: tuple[tuple[str, ...], ...],
+    gone: np.ndarray,
+) -> Realigned:
+    body, ratios = pair.body, pair.ratios
+    confidence = _confidence(pair, gone)
+    modes, reasons = _decide(mode, pair, confidence)
+    full, moved = modes == "full", modes != "identity"
+    overall = np.where(moved, ratios.overall, np.float32(1))
+    columns = np.where(full[:, None], ratios.columns, overall[:, None]).astype(np.float32)
+    columns[:, NECK] = 1
+    offset = stretch(body, columns[:, COLUMN])
+    shift, kinds = stand(body, offset, columns, pair.mine.lengths, pair.model, pair.theirs.lengths, gone)
+    canvas = (anchor.width, anchor.height) if moved.any() else (driver.width, driver.height)
+    still = canvas_fit(driver, *canvas)(body.points) - body.points
+    points, held = hold(body.points + np.where(moved[:, None], offset + shift[..., None], still), *canvas)
+    limited = inherited((ratios.limited & full[:, None])[:, COLUMN])
+    stands = zip(reasons, kinds, moved, strict=True)
+    return Realigned(
+        poses=to_sequence(points, body.present & ~gone, driver, *canvas),
+        modes=tuple(modes.tolist()),
+        reasons=tuple(f"{why}; carried by its {SUPPORT_NAMES[kind]}" if m else why for why, kind, m in stands),
+        confidence=confidence,
+        ratios=columns[:, COLUMN],
+        scale=overall,
+        clamped=held | limited | body.wild,
+        dropped=dropped,
+    )
+
+
+def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
+    """[P] in 0..1: over the core bones that the driver shows and keeps, how well the anchor shows them."""
+    ratios, known = pair.ratios, pair.mine.known
+    evidence = np.where(ratios.compared, _EVIDENCE[pair.theirs.source], _EVIDENCE[ABSENT])
+    evidence = np.where(ratios.limited, _HELD_BACK * evidence, evidence)[:, CORE]
+    weight = _WEIGHTS * (known & ~gone[:, :COLUMNS])[:, CORE]
+    total = weight.sum(-1)
+    return np.where(total > 0, (weight * evidence).sum(-1) / np.maximum(total, 1), 0).astype(np.float32)
+
+
+def _decide(mode: str, pair: _Pair, confidence: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """The mode that is really applied to each person, and why."""
+    ratios = pair.ratios
+    trunk = np.any(ratios.compared[:, _TRUNK], axis=-1)
+    modes = np.where(ratios.overall > 0, "similarity", "identity").astype("<U10")
+    if mode == "full":
+        modes = np.where((ratios.overall > 0) & trunk & (confidence >= TRUSTED), "full", modes)
+    driver_empty = ~np.any(pair.mine.known, axis=-1)
+    anchor_empty = np.broadcast_to(~np.any(pair.theirs.known, axis=-1), modes.shape)
+    reasons = []
+    for i, applied in enumerate(modes):
+        if applied == mode:
+            reasons.append("as asked" + _held_bones(ratios, i))
+        elif applied == "similarity":
+            few = f"too little of the body can be compared (confidence below {TRUSTED})"
+            reasons.append(few if trunk[i] else "neither shoulders nor hips can be compared")
+        elif driver_empty[i] or anchor_empty[i]:
+            reasons.append(f"no bone can be measured in the {'driver' if driver_empty[i] else 'anchor'}")
+        else:
+            reasons.append("driver and anchor have no bone in common")
+    return modes, reasons
+
+
+def _held_bones(ratios: Ratios, person: int) -> str:
+    held = [COLUMN_NAMES[c] for c in np.flatnonzero(ratios.limited[person] & ratios.compared[person])]
+    return f", held back by its limit: {', '.join(held)}" if held else ""
+
+
+def _dropped(
+    model: Figure, people: int, drop: tuple[str, ...], drop_absent: bool
+) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:
+    """Names of the parts that go, by person, and the points they cover [P, 130]."""
+    seen = np.broadcast_to(model.present.any(0), (people, POINTS))
+    gone = np.broadcast_to(part_points(drop), (people, POINTS)).copy()
+    lacking: list[list[str]] = [list(drop) for _ in range(people)]
+    if drop_absent:
+        somebody = seen.any(-1)
+        for name in _TELLING_PARTS:
+            lost = somebody & ~seen[:, PARTS[name]].any(-1) & ~gone[:, PARTS[name]].all(-1)
+            gone[np.ix_(lost, PARTS[name])] = True
+            for i in np.flatnonzero(lost):
+                lacking[i].append(name)
+    return tuple(map(tuple, lacking)), gone
+
+
+def _unmoved(driver: PoseSequence, mode: str, reason: str, drop: tuple[str, ...], gone: np.ndarray) -> Realigned:
+    """The driver as it is, or only without the parts to drop."""
+    people, poses = driver.people, driver
+    if gone.any():
+        points, scores = np.where(gone[:, None], 0, driver.points), np.where(gone, 0, driver.scores)
+        poses = replace(driver, points=points.astype(np.float32), scores=scores.astype(np.float32))
+    return Realigned(
+        poses=poses,
+        modes=(mode,) * people,
+        reasons=(reason,) * people,
+        confidence=np.zeros(people, np.float32),
+        ratios=np.ones((people, POINTS), np.float32),
+        scale=np.ones(people, np.float32),
+        clamped=np.zeros(driver.scores.shape, bool),
+        dropped=(drop,) * people,
+    )
