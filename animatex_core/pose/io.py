@@ -167,11 +167,13 @@ def _read_people(
     """Points [F, P, 130, 2] float64 in the units of the source, (0, 0) where absent, and scores [F, P, 130] float32."""
     points = np.zeros((len(crowds), people, POINTS, 2))
     scores = np.zeros(points.shape[:3], np.float32)
+    pairs = np.zeros(points.shape[:2], bool)
     dropped = 0
     for i, crowd in enumerate(crowds):
         for j, person in enumerate(crowd):
             path, xy, score = f"{paths[i]}.people[{j}]", points[i, j], np.zeros(POINTS)
             read_person(person, path, xy, score)
+            pairs[i, j] = len(person.get("foot_keypoints_2d") or ()) == 2 * 3
             if finite_only:
                 check_finite(xy, score, person, path)
             held = (np.abs(xy) <= LARGEST).all(-1) & ~np.isnan(score)
@@ -181,7 +183,25 @@ def _read_people(
             scores[i, j] = np.where(there, np.clip(score, _SMALLEST_SCORE, 1.0), 0)
     if dropped:
         log.warning("poses: %d points that are not finite numbers count as absent", dropped)
+    _order_toes(points, scores, pairs)
     return points, scores
+
+
+def _order_toes(points: np.ndarray, scores: np.ndarray, pairs: np.ndarray) -> None:
+    """Put the left toe first where feet came as a pair [F, P], in place.
+
+    OpenPose writes six foot points; who writes two has no standard to follow, and both orders are found. So the ankles
+    decide, once for the whole clip.
+    """
+    ankles, toes = [13, 10], [18, 19]
+    whole = pairs & (scores[..., ankles + toes] > 0).all(-1)
+    ankle, toe = points[whole][:, ankles], points[whole][:, toes]
+    as_read = np.linalg.norm(toe - ankle, axis=-1).sum()
+    exchanged = np.linalg.norm(toe[:, ::-1] - ankle, axis=-1).sum()
+    if exchanged < as_read:
+        frame, person = np.nonzero(pairs)
+        for array in (points, scores):
+            array[frame, person, 18], array[frame, person, 19] = array[frame, person, 19], array[frame, person, 18]
 
 
 def _to_pixels(points: np.ndarray, present: np.ndarray, sizes: np.ndarray, normalised: bool | None) -> np.ndarray:

@@ -117,6 +117,19 @@ def test_feet_of_two_and_of_six_points():
     np.testing.assert_allclose(poses.scores[:, 0, TOES], [[0.5, 0], [1, 0.5]])
 
 
+def test_a_pair_of_toes_goes_to_the_nearer_ankles():
+    poses = load_openpose(DANCE)
+    raw = np.array([f["people"][0]["foot_keypoints_2d"] for f in json.loads(DANCE.read_text())["frames"]], np.float32)
+    np.testing.assert_array_equal(
+        poses.points[:, 0, TOES], raw.reshape(-1, 2, 3)[:, ::-1, :2]
+    )  # this file: right first
+    left_first = [frame(*f["people"], width=512, height=758) for f in to_pose_keypoint(poses)]
+    for f in left_first:
+        six = f["people"][0]["foot_keypoints_2d"]
+        f["people"][0]["foot_keypoints_2d"] = six[0:3] + six[9:12]
+    same(from_pose_keypoint(left_first, fps=24.0), poses)
+
+
 def test_normalised_is_found_out_for_the_whole_clip():
     inside = {"pose_keypoints_2d": [0.5, 1.1, 1.0] * 18}
     poses = from_pose_keypoint([frame(inside), frame(inside)])
