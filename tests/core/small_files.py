@@ -1,5 +1,6 @@
 """Small files with the recipe's weights, in our names and in the released ones, for tests."""
 
+import functools
 import json
 import struct
 
@@ -30,9 +31,14 @@ SMALL_UNIANIMATE = AnimateXConfig(
 )  # fmt: skip
 
 
+@functools.cache
+def _built(config, seed):
+    return build(config, seed).state_dict()
+
+
 def our_state(config=SMALL, seed=3, dtype=torch.float32):
-    """Our names -> tensors."""
-    return {name: tensor.to(dtype) for name, tensor in build(config, seed).state_dict().items()}
+    """Our names -> tensors, fresh ones."""
+    return {name: tensor.to(dtype, copy=True) for name, tensor in _built(config, seed).items()}
 
 
 def released_state(config=SMALL, seed=3):
