@@ -71,20 +71,28 @@ class Figure:
     wild: np.ndarray
 
 
+def as_complex(sequence: PoseSequence) -> np.ndarray:
+    """The points as x + iy, [F, P, 130] complex64."""
+    return np.ascontiguousarray(sequence.points, np.float32).view(np.complex64)[..., 0]
+
+
+def sound(sequence: PoseSequence) -> np.ndarray:
+    """Which points can be used, [F, P, 130] bool: score above 0, finite, within reach of the canvas."""
+    reach = np.float32(REACH * max(sequence.width, sequence.height))
+    near = (np.abs(sequence.points[..., 0]) <= reach) & (np.abs(sequence.points[..., 1]) <= reach)
+    return sequence.present & near
+
+
 def figure(sequence: PoseSequence) -> Figure:
     """The clip as a Figure: bad numbers put aside, absent joints that carry others inferred, once for all geometry."""
-    points, scores = np.ascontiguousarray(sequence.points, np.float32), sequence.scores
-    reach = np.float32(REACH * max(sequence.width, sequence.height))
-    near = (np.abs(points[..., 0]) <= reach) & (np.abs(points[..., 1]) <= reach)
-    there = scores > 0
-    present = there & near
-    z = np.where(present, points.view(np.complex64)[..., 0], 0)
+    present = sound(sequence)
+    z = np.where(present, as_complex(sequence), 0)
     known = present.copy()
     _infer_joints(z, known)
     for children, parents in LEVELS:
         if not known[..., children].all():
             z[..., children] = np.where(known[..., children], z[..., children], z[..., parents])
-    return Figure(z, present, known, there & ~near)
+    return Figure(z, present, known, sequence.present & ~present)
 
 
 def _infer_joints(z: np.ndarray, known: np.ndarray) -> None:
@@ -137,9 +145,12 @@ def to_sequence(
     """
     scores = np.minimum(like.scores, 1) if added is None else np.where(added, 1, np.minimum(like.scores, 1))
     scores = np.where(present, scores, 0).astype(np.float32)
-    z = np.where(present, z, 0).astype(np.complex64)
-    points = np.ascontiguousarray(z).view(np.float32).reshape(*z.shape, 2)
-    return PoseSequence(points, scores, width, height, like.fps)
+    return PoseSequence(as_pairs(np.where(present, z, 0)), scores, width, height, like.fps)
+
+
+def as_pairs(z: np.ndarray) -> np.ndarray:
+    """Complex points [...] as float32 [..., 2]: the inverse of `as_complex`."""
+    return np.ascontiguousarray(z, np.complex64).view(np.float32).reshape(*z.shape, 2)
 
 
 def canvas_fit(sequence: PoseSequence, width: int, height: int) -> Callable[[np.ndarray], np.ndarray]:

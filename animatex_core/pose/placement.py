@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .figure import Figure
+from .gaps import interpolate_frames
 from .proportions import quantile_of_valid
 from .skeleton import LEFT_ANKLE, LEFT_HIP, NECK, RIGHT_ANKLE, RIGHT_HIP
 
@@ -145,17 +146,3 @@ def hold(points: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.nd
     inside_y = np.clip(y, -MARGIN * height, (1 + MARGIN) * height)
     held = (inside_x != x) | (inside_y != y)
     return (np.where(held, inside_x + 1j * inside_y, points) if held.any() else points).astype(np.complex64), held
-
-
-def interpolate_frames(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Values [F, ...] with gaps filled linearly over frames, the ends held; unchanged where nothing is valid."""
-    frames = len(values)
-    index = np.arange(frames).reshape(-1, *[1] * (values.ndim - 1))
-    before = np.maximum.accumulate(np.where(valid, index, -1), axis=0)
-    after = np.minimum.accumulate(np.where(valid, index, frames)[::-1], axis=0)[::-1]
-    first, last = np.where(before < 0, after, before), np.where(after >= frames, before, after)
-    nothing = first >= frames
-    first, last = (np.where(nothing, index, i) for i in (first, last))
-    part = (index - first) / np.maximum(last - first, 1).astype(np.float32)
-    low, high = (np.take_along_axis(values, i, axis=0) for i in (first, last))
-    return np.where(valid, values, low + part.astype(np.float32) * (high - low)).astype(values.dtype)

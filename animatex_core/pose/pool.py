@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .figure import canvas_fit
+from .figure import as_complex, as_pairs, canvas_fit
 from .io import load_openpose, save_openpose
 from .keypoints import PoseSequence
 from .realign import Realigned, realign
@@ -149,8 +149,7 @@ def transform(
 def on_canvas(poses: PoseSequence, width: int, height: int) -> PoseSequence:
     """The poses in the middle of another canvas, as large as they fit, proportions kept."""
     with np.errstate(over="ignore", invalid="ignore"):
-        z = np.ascontiguousarray(poses.points, np.float32).view(np.complex64)[..., 0]
-        points = np.ascontiguousarray(canvas_fit(poses, width, height)(z)).view(np.float32).reshape(poses.points.shape)
+        points = as_pairs(canvas_fit(poses, width, height)(as_complex(poses)))
     points = np.where(poses.present[..., None], points, 0).astype(np.float32)
     return replace(poses, points=points, width=width, height=height)
 
