@@ -5,17 +5,11 @@ Every branch returns a fresh tensor, to which its owner adds the input in place;
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import UNetConfig
-from .layers import Layers, heads_of, merge_heads
-
-# Rows of a feed-forward computed at a time: its hidden layer is eight times as wide as its input, the largest tensor
-# of the network (1.66 GB in fp16 at the released size). Chunks this small also stay in a CPU's cache.
-HIDDEN_NUMBERS_GPU = 1 << 28
-HIDDEN_NUMBERS_CPU = 1 << 20
+from .layers import Layers, heads_of, in_chunks, merge_heads
 
 
 class Attention(nn.Module):
@@ -49,15 +43,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, length, width] -> the same, a chunk of rows at a time."""
-        budget = HIDDEN_NUMBERS_CPU if x.device.type == "cpu" else HIDDEN_NUMBERS_GPU
-        rows = x.flatten(0, 1)
-        step = max(1, budget // self.hidden)
-        if torch.is_grad_enabled() or rows.shape[0] <= step:
-            return self._rows(rows).view_as(x)
-        out = rows.new_empty(rows.shape)
-        for chunk, target in zip(rows.split(step), out.split(step), strict=True):
-            target.copy_(self._rows(chunk))
-        return out.view_as(x)
+        return in_chunks(self._rows, x.flatten(0, 1), self.hidden).view_as(x)
 
     def _rows(self, x: Tensor) -> Tensor:
         value, gate = self.up(x).chunk(2, dim=-1)

@@ -1,0 +1,1 @@
+"""Benchmarks: seeded, warmed up, interleaved, medians."""
