@@ -7,11 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
+from .atomic_file import OutputError
+from .provenance import read_metadata
 from .video_decode import VideoInfo, decode, probe
+from .video_encode import check_video_output, write_video
 from .video_file import VideoError
 from .video_isolated import isolated_decode, isolated_probe
 
-__all__ = ["VideoError", "VideoInfo", "open_video", "read_frames"]
+__all__ = [
+    "OutputError",
+    "VideoError",
+    "VideoInfo",
+    "check_video_output",
+    "open_video",
+    "read_frames",
+    "read_metadata",
+    "write_video",
+]
 
 
 def open_video(path: str | Path, *, isolated: bool = False) -> VideoInfo:
