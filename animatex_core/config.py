@@ -99,7 +99,7 @@ class AnimateXConfig:
         data = json.loads(text)
         if not isinstance(data, dict):
             raise ValueError(f"the configuration must be an object, got {type(data).__name__}")
-        ipi = data.get("ipi")
+        ipi = data.get("ipi", {})
         return cls(
             unet=_section(UNetConfig, data.get("unet", {}), "unet"),
             conditions=_section(ConditionConfig, data.get("conditions", {}), "conditions"),

@@ -63,8 +63,8 @@ class Layers:
         return self.operations.LayerNorm(width, dtype=self.dtype, device=self.device)
 
     def parameter(self, *shape: int) -> nn.Parameter:
-        """A bare parameter; its owner casts it to the input at use."""
-        return nn.Parameter(torch.empty(shape, dtype=self.dtype, device=self.device))
+        """A bare parameter, zero until it is loaded or trained; its owner casts it to the input at use."""
+        return nn.Parameter(torch.zeros(shape, dtype=self.dtype, device=self.device))
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:

@@ -109,11 +109,16 @@ def compute(model: AnimateX, frames: int, seed: int) -> dict[str, Tensor]:
     return found
 
 
-def compare(found: dict[str, Tensor], golden: dict[str, Tensor]) -> list[str]:
-    """A line for every output: name, relative L2, largest difference. Raises ValueError when one is off."""
-    missing, extra = sorted(set(found) - set(golden)), sorted(set(golden) - set(found))
+def check_names(golden: dict[str, Tensor]) -> None:
+    """Raises ValueError unless the file holds exactly the six outputs."""
+    missing, extra = sorted(set(OUTPUTS) - set(golden)), sorted(set(golden) - set(OUTPUTS))
     if missing or extra:
         raise ValueError(f"missing entries: {', '.join(missing) or 'none'}; unexpected: {', '.join(extra) or 'none'}")
+
+
+def compare(found: dict[str, Tensor], golden: dict[str, Tensor]) -> list[str]:
+    """A line for every output: name, relative L2, largest difference. Raises ValueError when one is off."""
+    check_names(golden)
     lines, wrong = [], []
     for name in OUTPUTS:
         ours, theirs = found[name].double(), golden[name].double()
@@ -141,6 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     multipliers = tuple(int(m) for m in options.mult.split(","))
     try:
         golden = load_file(options.file)
+        check_names(golden)
         config = with_unet(RELEASED, width=options.dim, multipliers=multipliers, blocks_per_level=options.res_blocks)
         lines = compare(compute(build(config, options.seed), options.frames, options.seed), golden)
     except (OSError, SafetensorError, ValueError) as error:

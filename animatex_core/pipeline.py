@@ -1,0 +1,164 @@
+"""The whole job without ComfyUI: a picture and a motion in, a video out.
+
+Models are loaded one after the other and let go of as soon as they are done: CLIP, VAE encoder, network, VAE decoder.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import diffusion
+from .fit import Fit, plan_fit
+from .model import Inputs
+from .motion import CLIP_SIDE, Motion, choose_ipi_source, load_motion
+from .motion import PoseExtractor as PoseExtractor
+from .pictures import load_picture, resize, to_tensor
+from .pose.io import load_openpose
+from .pose.keypoints import PoseSequence
+from .sampling import GuidedDenoiser, OnStep, sample
+from .settings import IPISource, Settings
+from .vae import load_vae
+from .vision import load_clip_vision
+from .weights import load_model
+from .windows import WindowPlan
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Files and settings of one animation. clip and vae may be the model file, when it has them bundled."""
+
+    model: Path
+    clip: Path
+    vae: Path
+    reference: Path
+    video: Path | None = None
+    poses: Path | None = None
+    reference_pose: Path | None = None
+    settings: Settings = field(default_factory=Settings)
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the network needs, on the CPU, and what the result is called by."""
+
+    inputs: Inputs
+    motion: Motion
+    ipi_source: IPISource
+
+
+def prepare(job: Job, extract: PoseExtractor | None = None) -> Prepared:
+    """Read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder."""
+    settings = job.settings
+    reference = load_picture(job.reference)
+    motion = load_motion(job.video, job.poses, settings, extract)
+    source = choose_ipi_source(settings.ipi_source, motion)
+    height, width = reference.shape[:2]
+    fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
+    fitted = fit.apply(reference)
+    pose_pictures = motion.pictures(settings)
+    reference_pose = None if job.reference_pose is None else load_openpose(job.reference_pose).person(0)
+    image_feature, features = _clip_features(job, reference, pose_pictures, motion, source)
+    keypoints = torch.from_numpy(motion.poses.ipi_keypoints())[None]
+    return Prepared(
+        Inputs(
+            pose=to_tensor(pose_pictures).transpose(0, 1)[None],
+            reference=None if settings.reference_mode == "paper" else to_tensor(fitted),
+            image_feature=image_feature,
+            keypoints=None if source == "off" else keypoints,
+            features=features,
+            reference_keypoints=_reference_keypoints(reference_pose, source),
+            **_paper_inputs(job, fitted, fit, reference_pose),
+        ),
+        motion,
+        source,
+    )
+
+
+def _reference_keypoints(pose: PoseSequence | None, source: IPISource) -> Tensor | None:
+    if pose is None or source == "off":
+        return None
+    return torch.from_numpy(pose.ipi_keypoints()[:1])
+
+
+def _paper_inputs(job: Job, fitted: np.ndarray, fit: Fit, pose: PoseSequence | None) -> dict[str, Tensor]:
+    """The reference's latent and pose picture, where the reference mode feeds them."""
+    if job.settings.reference_mode == "released":
+        return {}
+    vae = load_vae(job.vae, dtype=torch.float32, device=job.device)
+    latent = vae.encode(to_tensor(fitted)).float().cpu()
+    if pose is None:
+        LOG.warning("The reference has no pose (--reference-pose): its latent is fed without one.")
+        return {"reference_latent": latent}
+    if (pose.width, pose.height) != fit.source:
+        raise ValueError(
+            f"{job.reference_pose}: the canvas is {pose.width}x{pose.height}, the reference picture "
+            f"{fit.source[0]}x{fit.source[1]}; they must be the same"
+        )
+    picture = Motion(pose.frames(slice(0, 1)), None, 1.0).pictures(job.settings)
+    return {"reference_latent": latent, "reference_pose": to_tensor(picture)}
+
+
+def _clip_features(
+    job: Job, reference: np.ndarray, poses: np.ndarray, motion: Motion, source: IPISource
+) -> tuple[Tensor, Tensor | None]:
+    """CLIP features [1, width] of the reference and [1, F, width] of what the IPI reads."""
+    clip = load_clip_vision(job.clip, dtype=job.dtype, device=job.device)
+    image_feature = clip.encode(resize(reference, CLIP_SIDE, CLIP_SIDE)[None]).float().cpu()
+    if source == "off":
+        return image_feature, None
+    if source == "reference":
+        return image_feature, image_feature[:, None].repeat(1, len(motion.poses), 1)
+    pictures = motion.clip_pictures if source == "video" else resize(poses, CLIP_SIDE, CLIP_SIDE)
+    assert pictures is not None
+    return image_feature, clip.encode(pictures).float().cpu()[None]
+
+
+def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None) -> Tensor:
+    """Latents [F, 4, height/8, width/8], float32 on the CPU."""
+    settings, frames = job.settings, len(prepared.motion.poses)
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = diffusion.offset_noise((1, 4, frames, settings.height // 8, settings.width // 8), generator)
+    plan = None
+    if settings.window is not None:
+        plan = WindowPlan(length=settings.window, overlap=settings.overlap, closed_loop=settings.closed_loop)
+    model = load_model(job.model, dtype=job.dtype, device=job.device)
+    guided = GuidedDenoiser(model, prepared.inputs.to(job.device, job.dtype), settings.guidance)
+    noise = noise.to(job.device, job.dtype)
+    return sample(guided, noise, steps=settings.steps, plan=plan, on_step=on_step)[0].transpose(0, 1).float().cpu()
+
+
+def decode(job: Job, latents: Tensor) -> Iterator[np.ndarray]:
+    """Pictures uint8 RGB [height, width, 3], a few frames decoded at a time."""
+    vae = load_vae(job.vae, dtype=job.dtype, device=job.device)
+    for pictures in vae.decode(latents):
+        yield from (pictures.float().cpu() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def metadata(job: Job, prepared: Prepared) -> dict[str, Any]:
+    """Every setting, the files' names, and that the clip is generated."""
+    names = {
+        name: None if getattr(job, name) is None else Path(getattr(job, name)).name
+        for name in ("model", "clip", "vae", "reference", "video", "poses", "reference_pose")
+    }
+    return {
+        "generated": True,
+        "generator": "Animate-X for ComfyUI (arXiv 2410.10306)",
+        "files": names,
+        "settings": job.settings.as_metadata() | {"ipi_source": prepared.ipi_source, "fps": prepared.motion.fps},
+        "frames": len(prepared.motion.poses),
+        "device": job.device,
+        "precision": str(job.dtype).removeprefix("torch."),
+        "torch": torch.__version__,
+    }
