@@ -6,10 +6,10 @@ Python's reader lets NaN, duplicate keys and files of any size through; here the
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
+
+from ..atomic_file import naming_errors, replacing
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_CONTAINERS = 4_000_000  # objects and lists in one file, counted before they are built
@@ -58,17 +58,13 @@ def parse_json(text: str) -> Any:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a document; a reader sees the old file or the whole new one, never a part. NaN is refused (ValueError)."""
+    """Write a document; a reader sees the old file or the whole new one, never a part.
+
+    Raises ValueError for a NaN in it, OutputError (a ValueError) when the file cannot be written.
+    """
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, overwrite=True) as temporary, naming_errors(path):
+        temporary.write_text(text, encoding="utf-8")
 
 
 class _Flaw:

@@ -289,13 +289,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     save_openpose(path, load_openpose(DANCE))
     before = path.read_bytes()
 
-    def full(_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(strict_json.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ValueError, match="disk is full"):
         save_openpose(path, empty(2, 8, 8))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match="does not exist"):
+        save_openpose(tmp_path / "nowhere" / "poses.json", empty(2, 8, 8))
 
 
 def test_reading_leaves_the_frames_alone():
