@@ -43,6 +43,8 @@ class Inputs:
     reference_keypoints: Tensor | None = None  # [b, 2, 18]; those of the first driving frame when left out
     features: Tensor | None = None  # [b, F, clip width], CLIP features of the driving frames
     reference_feature: Tensor | None = None  # [b, clip width], the IPI's frame 0; image_feature when left out
+    pose_strength: float = 1.0  # of the pose pictures' features; 0 is what the unconditional pass has
+    reference_strength: float = 1.0  # of everything that comes from the reference, the IPI's frame 0 excepted
 
     def window(self, frames: Sequence[int]) -> Inputs:
         """The inputs of these frames alone: what a separate run on them would get.
@@ -64,7 +66,7 @@ class Inputs:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Inputs:
         """All tensors on the device in the dtype."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Inputs(**{k: None if v is None else v.to(device, dtype) for k, v in moved.items()})
+        return replace(self, **{k: v.to(device, dtype) for k, v in moved.items() if isinstance(v, Tensor)})
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,24 @@ class AnimateX(nn.Module):
         alpha = self.config.alpha * motion_scale
         return self.unet(x, timesteps, c.pixels, c.reference, c.context, c.motion, alpha)
 
-    def encode(self, inputs: Inputs, frames: int, height: int, width: int, batch: int = 1) -> Conditions:
-        """Encode the inputs for F frames of latents [height, width]. Raises ValueError when sizes disagree."""
+    def encode(
+        self, inputs: Inputs, frames: int, height: int, width: int, batch: int = 1, like: Tensor | None = None
+    ) -> Conditions:
+        """Encode the inputs for F frames of latents [height, width]. Raises ValueError when sizes disagree.
+
+        like: has the device and dtype to work in where the weights do not tell (a host may keep them elsewhere, or in
+        8 bits); without it those of the pose pictures or of the weights.
+        """
         check_sizes(inputs, frames, height, width, batch)
         channels = self.config.conditions.channels
-        like = self.empty_prompt if inputs.pose is None else inputs.pose
+        if like is None:
+            like = self.empty_prompt if inputs.pose is None else inputs.pose
         pixels = like.new_zeros(batch, channels, frames, height, width)
         if inputs.pose is not None:
-            pixels = pixels + self.pose(inputs.pose)
+            pixels = pixels + self.pose(inputs.pose) * inputs.pose_strength
         if inputs.reference is not None:
             # F equal frames without positions attend to each other to no effect: one frame, broadcast, is the same.
-            pixels = pixels + self.reference(inputs.reference.unsqueeze(2))
+            pixels = pixels + self.reference(inputs.reference.unsqueeze(2)) * inputs.reference_strength
         return Conditions(
             pixels, self._reference_frame(inputs, pixels), self._context(inputs, pixels), self._motion(inputs, pixels)
         )
@@ -131,14 +140,14 @@ class AnimateX(nn.Module):
             frame = frame + self.reference_latent(inputs.reference_latent)
             if inputs.reference_pose is not None:
                 frame = frame + self.reference_pose(inputs.reference_pose.unsqueeze(2))
-        return frame
+        return frame * inputs.reference_strength
 
     def _context(self, inputs: Inputs, like: Tensor) -> Tensor:
         prompt = self.empty_prompt.to(like).expand(like.shape[0], -1, -1)
         if inputs.image_feature is None:
             tokens = prompt.new_zeros(like.shape[0], self.config.conditions.image_tokens, prompt.shape[-1])
         else:
-            tokens = self.image_tokens(inputs.image_feature)
+            tokens = self.image_tokens(inputs.image_feature) * inputs.reference_strength
         return torch.cat([prompt, tokens], dim=1)
 
     def _motion(self, inputs: Inputs, like: Tensor) -> Tensor | None:
