@@ -13,10 +13,11 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from .video_file import VideoError, open_media, reason, usable
-from .video_hdr import Curve, eight_bits, standard_range
+from .video_hdr import Curve, standard_range
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def decode(
         try:
             for index, frame in enumerate(_decoded(path, container, stream)):
                 wanted = index >= start and (index - start) % stride == 0
-                yield _rgb(path, frame, first=yielded == 0) if wanted else None
+                yield _rgb(frame, _HDR.get(stream.codec_context.color_trc)) if wanted else None
                 yielded += wanted
                 if count is not None and yielded >= count:
                     return
@@ -162,16 +163,14 @@ def _partial(good: int, cause: str) -> str:
     return f"only the first {good} frames are good ({cause})"
 
 
-def _rgb(path: str | Path, frame: av.VideoFrame, first: bool) -> np.ndarray:
-    curve = _HDR.get(frame.color_trc)
+def _rgb(frame: av.VideoFrame, curve: Curve | None) -> np.ndarray:
+    # Deep video is asked for in planes: FFmpeg's way to packed RGB makes white 253, and some versions lose green on it.
+    deep = frame.format.components[0].bits > 8
+    layout = "gbrp16le" if curve else "gbrp" if deep else "rgb24"
+    # Naming a matrix for the RGB side makes every PyAV look at the one that the frame is tagged with.
+    stored = frame.to_ndarray(format=layout, dst_colorspace=Colorspace.ITU601)
     if curve is not None:
-        stored = standard_range(frame.to_ndarray(format="rgb48le"), curve)
-        if first:
-            log.info("%s is HDR (%s): its frames are brought to the standard range", path, curve)
-    elif frame.format.components[0].bits > 8:  # FFmpeg's direct way from 10 bits to 8 makes white 253
-        stored = eight_bits(frame.to_ndarray(format="rgb48le"))
-    else:
-        stored = frame.to_ndarray(format="rgb24")
+        stored = standard_range(stored, curve)
     return np.ascontiguousarray(_upright(frame, stored))
 
 

@@ -182,7 +182,12 @@ def _frame(picture: np.ndarray, index: int, rate: Fraction) -> av.VideoFrame:
     if height % 2 or width % 2:
         picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+    frame = frame.reformat(
+        format="yuv420p",
+        src_colorspace=Colorspace.ITU601,  # of RGB it means nothing, but PyAV before 17 converts only what differs
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+    )
     frame.pts, frame.time_base = index, 1 / rate
     return frame
 

@@ -1,4 +1,4 @@
-"""Video of more than 8 bits, and HDR, as an ordinary screen would show it.
+"""HDR video as an ordinary screen would show it.
 
 Curves and primaries are those of ITU-R BT.2100; reference white (203 cd/m2, ITU-R BT.2408) becomes white and what is
 brighter is cut. Taken as they are, HDR frames look flat and grey, not what pose detectors or CLIP have seen.
@@ -24,11 +24,6 @@ _TO_BT709 = np.array(
 )
 
 
-def eight_bits(picture: np.ndarray) -> np.ndarray:
-    """uint16 RGB [H, W, 3] as FFmpeg gives it to uint8."""
-    return _rounded()[picture]
-
-
 def standard_range(picture: np.ndarray, curve: Curve) -> np.ndarray:
     """uint16 R'G'B' [H, W, 3] as FFmpeg gives it, BT.2020 primaries, to uint8 R'G'B' of BT.709."""
     light = _light(curve)[picture]
@@ -37,12 +32,6 @@ def standard_range(picture: np.ndarray, curve: Curve) -> np.ndarray:
         light *= (_HLG_PEAK / _REFERENCE_WHITE) * luminance ** np.float32(_HLG_GAMMA - 1)
     light = np.clip(light @ _TO_BT709.T, 0, 1)
     return _signal()[(np.sqrt(light) * 65535 + 0.5).astype(np.uint16)]
-
-
-@cache
-def _rounded() -> np.ndarray:
-    """[65536] uint8."""
-    return np.minimum(np.arange(65536) / 256 + 0.5, 255).astype(np.uint8)
 
 
 @cache

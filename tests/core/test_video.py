@@ -167,7 +167,8 @@ def write_steps(path, transfer, signal_levels):
         frame = av.VideoFrame(64, 48, "yuv420p10le")
         for thing in (stream.codec_context, frame):
             for name, value in tags.items():
-                setattr(thing, name, value)
+                if hasattr(thing, name):  # PyAV before 17 knows some of them on streams only
+                    setattr(thing, name, value)
         for plane, values in zip(frame.planes, (luma, np.full((24, 32), 512), np.full((24, 32), 512)), strict=True):
             rows = np.zeros((values.shape[0], plane.line_size // 2), np.uint16)
             rows[:, : values.shape[1]] = values
@@ -289,6 +290,8 @@ def test_a_cut_file_tells_how_many_frames_are_good(faststart, tmp_path, isolated
 
 def test_a_cut_between_two_frames_is_noticed(faststart, tmp_path):
     with av.open(str(faststart)) as container:
+        if not hasattr(container.streams.video[0], "index_entries"):
+            pytest.skip("this PyAV does not tell what the index names")
         packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(faststart.read_bytes()[: packets[14][0] + packets[14][1]])

@@ -39,9 +39,9 @@ def test_mp4_is_what_players_take(tmp_path):
     assert data.index(b"moov") < data.index(b"mdat"), "the index comes first, so that browsers play while loading"
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.video[0]
-        frame = next(container.decode(stream))
-        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 8)
-        assert (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range) == (1, 1, 1, 1)
+        coder = stream.codec_context
+        assert (coder.name, coder.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 8)
+        assert (coder.colorspace, coder.color_primaries, coder.color_trc, coder.color_range) == (1, 1, 1, 1)
 
 
 def test_quality(tmp_path):
