@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +160,8 @@ def resize(
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     """uint8 RGB [H, W, 3] or [n, H, W, 3] to float32 [n, 3, H, W] in 0..1."""
+    import torch  # here, because whoever only reads pictures and videos, as child processes do, should not wait for it
+
     check_pictures(pictures)
     stack = pictures[None] if pictures.ndim == 3 else pictures
     planar = np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
