@@ -137,6 +137,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", type=Path, help="bundle this SD 1.x or 2.x VAE")
     parser.add_argument("--clip", type=Path, help="bundle this CLIP ViT-H image tower")
     parser.add_argument("--dtype", choices=("fp16", "bf16", "fp32"), default="fp16")
+    parser.add_argument("--drop-unexpected", action="store_true", help="leave out tensors without a place")
     parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
     parser.set_defaults(run=_convert)
 
@@ -185,6 +186,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _job(options: argparse.Namespace, settings: Settings) -> Job:
     """Files checked for being there and for what they are, before anything large is read."""
     from .identify import identify
+    from .network_files import BUNDLES
     from .pipeline import Job
 
     for path in (options.model, options.clip, options.vae, options.image, options.video, options.poses):
@@ -193,9 +195,9 @@ def _job(options: argparse.Namespace, settings: Settings) -> Job:
     report = identify(options.model, pickles=False)
     if not report.loadable:
         raise ValueError("\n".join(report.lines()))
-    for flag, part, what in (("clip", "clip_vision", "CLIP ViT-H image tower"), ("vae", "vae", "VAE")):
-        if getattr(options, flag) is None and part not in report.bundled:
-            raise ValueError(f"{options.model} has no {what} bundled: give one with --{flag} FILE")
+    for flag, what in (("clip", BUNDLES["clip_vision."]), ("vae", BUNDLES["vae."])):
+        if getattr(options, flag) is None and what not in report.bundled:
+            raise ValueError(f"{options.model} has no {what} bundled: give its file with --{flag}")
     device = _device(options.device)
     return Job(
         model=options.model, clip=options.clip or options.model, vae=options.vae or options.model,
@@ -266,16 +268,24 @@ def _convert(options: argparse.Namespace) -> None:
     from .convert import convert
 
     check_output(options.out, overwrite=options.overwrite)
-    with tqdm(desc="converting", unit="tensor") as bar:
+    with tqdm(unit="B", unit_scale=True, unit_divisor=1024) as bar:
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total
+        def progress(what: str, done: int, total: int) -> None:
+            if bar.desc != f"{what}: ":
+                bar.reset(total)
+                bar.set_description(what)
             bar.update(done - bar.n)
 
         report = convert(
-            options.model, options.out, text=options.text, vae=options.vae, clip=options.clip, dtype=options.dtype,
-            bundle_vae=options.vae is not None, bundle_clip=options.clip is not None, progress=progress,
-        )  # fmt: skip
+            options.model,
+            options.out,
+            text=options.text,
+            vae=options.vae,
+            clip=options.clip,
+            dtype=options.dtype,
+            drop_unexpected=options.drop_unexpected,
+            progress=progress,
+        )
     say("\n".join(report.lines()))
 
 

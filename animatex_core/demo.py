@@ -37,7 +37,7 @@ def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     video, sheet = folder / "demo.mp4", folder / "contact_sheet.png"
     with tempfile.TemporaryDirectory() as temporary:
-        job = _job(Path(temporary))
+        job = small_job(Path(temporary))
         prepared = pipeline.prepare(job)
         frames = list(pipeline.decode(job, pipeline.denoise(job, prepared, on_step)))
         facts = pipeline.metadata(job, prepared) | {"weights": "random"}
@@ -53,7 +53,7 @@ def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
     return [WARNING, f"{video}: {len(frames)} frames", f"{sheet}: reference, poses and frames side by side"]
 
 
-def _job(folder: Path) -> pipeline.Job:
+def small_job(folder: Path) -> pipeline.Job:
     """Small networks with random weights, written as files of the same formats as real ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)

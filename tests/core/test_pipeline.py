@@ -1,0 +1,179 @@
+"""The job: what reaches the network, from which file, and what is said about it."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from animatex_core import pipeline
+from animatex_core.motion import choose_ipi_source, load_motion
+from animatex_core.pictures import load_picture, resize, to_tensor
+from animatex_core.pose.draw import draw_poses
+from animatex_core.pose.io import load_openpose, save_openpose
+from animatex_core.pose.keypoints import empty
+from animatex_core.settings import Settings
+from animatex_core.video import read_frames, write_video
+from animatex_core.vision import load_clip_vision
+
+SMALL = Settings(width=64, height=96, frames=4, steps=2)
+
+
+@pytest.fixture
+def job(small_files):
+    return replace(small_files, settings=SMALL)
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "drive.mp4"
+    pictures = np.random.default_rng(0).integers(0, 255, (32, 40, 32, 3), dtype=np.uint8)
+    write_video(path, pictures, Fraction(24))
+    return path
+
+
+def test_stretched_inputs_are_those_of_the_released_program(job):
+    job = replace(job, settings=replace(SMALL, fit="stretch", stride=2))
+    inputs = pipeline.prepare(job).inputs
+    poses = load_openpose(job.poses).frames(np.arange(0, 8, 2))
+    drawn = resize(draw_poses(poses), 64, 96)
+    assert torch.equal(inputs.pose, to_tensor(drawn).transpose(0, 1)[None])
+    picture = load_picture(job.reference)
+    assert torch.equal(inputs.reference, to_tensor(resize(picture, 64, 96)))
+    feature = load_clip_vision(job.clip).encode(picture[None])
+    assert torch.allclose(inputs.image_feature, feature, atol=1e-5)
+    assert inputs.keypoints.shape == (1, 4, 2, 18) and inputs.reference_keypoints is None
+    first = poses.points[0, 0, 0]
+    assert np.allclose(inputs.keypoints[0, 0, :, 0], first / (poses.width, poses.height), atol=1e-6)
+
+
+def test_the_fit_changes_pictures_and_not_the_keypoints(job):
+    found = {f: pipeline.prepare(replace(job, settings=replace(SMALL, fit=f))).inputs for f in ("pad", "stretch")}
+    assert torch.equal(found["pad"].keypoints, found["stretch"].keypoints)
+    assert not torch.equal(found["pad"].pose, found["stretch"].pose)
+
+
+def test_ipi_sources(job, video, caplog):
+    with_video = replace(job, video=video)
+    sources = {
+        s: pipeline.prepare(replace(with_video, settings=replace(SMALL, ipi_source=s))).inputs
+        for s in ("video", "poses", "reference", "off")
+    }
+    clip = load_clip_vision(job.clip)
+    frames = np.stack(list(read_frames(video, count=4)))
+    assert torch.allclose(sources["video"].features[0], clip.encode(resize(frames, 224, 224)), atol=1e-5)
+    assert torch.equal(sources["reference"].features[:, 2], sources["reference"].image_feature)
+    assert not torch.allclose(sources["poses"].features, sources["video"].features, atol=1e-3)
+    assert sources["off"].features is None and sources["off"].keypoints is None
+    caplog.clear()
+    assert pipeline.prepare(with_video).ipi_source == "video" and not caplog.records
+    assert pipeline.prepare(job).ipi_source == "reference" and "no driving video" in caplog.text
+
+
+def test_the_video_cannot_be_read_where_there_is_none(job):
+    motion = load_motion(None, job.poses, SMALL, None)
+    with pytest.raises(ValueError, match="--video"):
+        choose_ipi_source("video", motion)
+
+
+def test_paper_mode_feeds_latent_and_pose_instead_of_the_picture(job, tmp_path, caplog):
+    settings = replace(SMALL, reference_mode="paper")
+    found = pipeline.prepare(replace(job, settings=settings)).inputs
+    assert found.reference is None and found.reference_latent.shape == (1, 4, 12, 8) and found.reference_pose is None
+    assert "no pose" in caplog.text
+    pose = replace(load_openpose(job.poses).frames(slice(0, 1)), width=512, height=768)
+    save_openpose(tmp_path / "pose.json", pose)
+    with_pose = replace(job, settings=settings, reference_pose=tmp_path / "pose.json")
+    found = pipeline.prepare(with_pose).inputs
+    assert found.reference_pose.shape == (1, 3, 96, 64) and found.reference_pose.max() > 0.5
+    assert found.reference_keypoints.shape == (1, 2, 18)
+    both = pipeline.prepare(replace(with_pose, settings=replace(SMALL, reference_mode="both"))).inputs
+    assert both.reference is not None and torch.equal(both.reference_latent, found.reference_latent)
+    save_openpose(tmp_path / "other.json", replace(pose, width=100))
+    with pytest.raises(ValueError, match="canvas is 100x768, the reference picture 512x768"):
+        pipeline.prepare(replace(with_pose, reference_pose=tmp_path / "other.json"))
+
+
+def test_denoise_and_decode(job):
+    prepared = pipeline.prepare(job)
+    steps = []
+    latents = pipeline.denoise(job, prepared, lambda done, total, x: steps.append((done, total)))
+    assert latents.shape == (4, 4, 12, 8) and steps == [(1, 2), (2, 2)]
+    assert torch.equal(latents, pipeline.denoise(job, prepared))
+    other = replace(job, settings=replace(SMALL, seed=1))
+    assert not torch.equal(latents, pipeline.denoise(other, prepared))
+    frames = list(pipeline.decode(job, latents))
+    assert len(frames) == 4 and frames[0].shape == (96, 64, 3) and frames[0].dtype == np.uint8
+
+
+def test_windows_over_all_frames_equal_no_windows(job):
+    prepared = pipeline.prepare(job)
+    whole = replace(job, settings=replace(SMALL, window=8, overlap=2))
+    assert torch.equal(pipeline.denoise(whole, prepared), pipeline.denoise(job, prepared))
+    windows = replace(job, settings=replace(SMALL, window=3, overlap=1))
+    assert not torch.equal(pipeline.denoise(windows, prepared), pipeline.denoise(job, prepared))
+
+
+def test_metadata_names_everything(job):
+    facts = pipeline.metadata(job, pipeline.prepare(job))
+    assert facts["generated"] is True and facts["settings"]["seed"] == 0 and facts["settings"]["fps"] == 8.0
+    assert facts["files"]["reference"] == "banana.png" and facts["frames"] == 4
+    assert set(facts["settings"]) >= set(SMALL.as_metadata())
+    json.dumps(facts)
+
+
+def test_fewer_frames_than_asked_are_said(job, caplog):
+    motion = load_motion(None, job.poses, replace(SMALL, frames=100, stride=4), None)
+    assert len(motion.poses) == 8 and "8 frames instead of 100" in caplog.text
+
+
+def test_a_start_after_the_end_is_an_error(job):
+    with pytest.raises(ValueError, match="first frame asked for is 99, but there are only 32"):
+        load_motion(None, job.poses, replace(SMALL, start=99), None)
+
+
+def test_frames_without_a_person_are_counted_and_none_at_all_is_an_error(job, tmp_path, caplog):
+    poses = load_openpose(job.poses).frames(slice(0, 4))
+    scores = poses.scores.copy()
+    scores[1:3] = 0
+    save_openpose(tmp_path / "gap.json", replace(poses, scores=scores))
+    load_motion(None, tmp_path / "gap.json", SMALL, None)
+    assert "no person in 2 of 4 frames, the first is 1" in caplog.text
+    save_openpose(tmp_path / "none.json", empty(4, 64, 96))
+    with pytest.raises(ValueError, match="no person in any of the 4 frames"):
+        load_motion(None, tmp_path / "none.json", SMALL, None)
+
+
+def test_poses_and_video_must_be_of_the_same_clip(job, tmp_path):
+    short = tmp_path / "short.mp4"
+    write_video(short, np.zeros((2, 40, 32, 3), np.uint8), Fraction(24))
+    with pytest.raises(ValueError, match="gives 2 of the 4 frames"):
+        load_motion(short, job.poses, SMALL, None)
+
+
+def test_a_video_alone_needs_dwpose_and_uses_it(video):
+    with pytest.raises(ValueError, match="DWPose is needed"):
+        load_motion(video, None, SMALL, None)
+    seen = []
+
+    def extract(frames, fps):
+        seen.append((len(frames), fps))
+        poses = empty(len(frames), 32, 40, fps=fps)
+        return replace(poses, scores=np.ones_like(poses.scores))
+
+    motion = load_motion(video, None, replace(SMALL, stride=3), extract)
+    assert seen == [(4, 8.0)] and motion.fps == 8.0 and motion.clip_pictures.shape == (4, 224, 224, 3)
+
+
+def test_nothing_to_follow(job):
+    with pytest.raises(ValueError, match="nothing to follow"):
+        load_motion(None, None, SMALL, None)
+
+
+def test_a_transparent_picture_is_put_on_white(job, tmp_path):
+    Image.new("RGBA", (64, 96), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    inputs = pipeline.prepare(replace(job, reference=tmp_path / "clear.png")).inputs
+    assert inputs.reference.min() == 1
