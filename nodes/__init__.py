@@ -1,0 +1,19 @@
+"""The nodes, by topic. Each module lists its own in NODES."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import conditioning, epi, ipi, loaders, manual_pose, pose, pose_files, pose_report, sampler
+
+NODES: list[type[io.ComfyNode]] = [
+    *loaders.NODES,
+    *pose.NODES,
+    *manual_pose.NODES,
+    *epi.NODES,
+    *pose_files.NODES,
+    *pose_report.NODES,
+    *ipi.NODES,
+    *conditioning.NODES,
+    *sampler.NODES,
+]
