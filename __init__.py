@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+WEB_DIRECTORY = "./web"
+
 WEB_DIRECTORY = "web"
 
 if find_spec("comfy_api") is not None:

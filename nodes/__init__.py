@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from . import conditioning, epi, ipi, loaders, manual_pose, pose, pose_files, pose_report, sampler
+from . import (
+    conditioning,
+    epi,
+    frames,
+    ipi,
+    loaders,
+    manual_pose,
+    pose,
+    pose_files,
+    pose_report,
+    preflight,
+    sampler,
+)
 
 NODES: list[type[io.ComfyNode]] = [
     *loaders.NODES,
@@ -16,4 +28,6 @@ NODES: list[type[io.ComfyNode]] = [
     *ipi.NODES,
     *conditioning.NODES,
     *sampler.NODES,
+    *frames.NODES,
+    *preflight.NODES,
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import comfy.context_windows as context_windows
+import comfy.model_management as management
 import comfy.samplers
 import latent_preview
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from ..animatex_core import diffusion
 from ..animatex_core.sampling import sample
 from ..animatex_core.windows import Window, WindowPlan, shared_noise
+from .comfy_model import CARRIED, Carried, FrameNumbers
 
 # The host's stand-in for the share of signal at the last time step, which is exactly 0 (its sigma would be infinite).
 LAST_SHARE = 4.8973451890853435e-08
@@ -136,3 +139,22 @@ def run(
         disable_pbar=not PROGRESS_BAR_ENABLED,
         seed=seed,
     )
+
+
+@torch.inference_mode()
+def seconds_a_frame(model: Any, width: int, height: int, frames: int = 4) -> float:
+    """How long one prediction takes a frame at this size, in seconds, measured once after a first run."""
+    real, device = model.model, model.load_device
+    carried = Carried(frames=frames, width=width, height=height)
+    numbers = [FrameNumbers(torch.arange(frames), carried)]
+    x = torch.zeros(frames, real.config.unet.in_channels, height // 8, width // 8, device=device)
+    management.load_models_gpu([model], memory_required=real.memory_required(list(x.shape)))
+    model.pre_run()
+    try:
+        for _ in range(2):
+            start = time.perf_counter()
+            real.apply_model(x, torch.ones(frames, device=device), **{CARRIED: numbers}).sum().item()
+            seconds = time.perf_counter() - start
+    finally:
+        model.cleanup()
+    return seconds / (frames + 1)

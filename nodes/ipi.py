@@ -16,6 +16,7 @@ from ..animatex_core.pose.draw import draw_poses
 from ..animatex_core.pose.io import from_pose_keypoint
 from ..animatex_core.pose.keypoints import PoseSequence
 from .pictures import first_picture, squares
+from .pose_sockets import is_aligned
 from .progress import steps_progress
 from .schema import Motion, PoseKeypoint, schema
 
@@ -23,7 +24,6 @@ LOG = logging.getLogger(__name__)
 CLIP_SIDE = 224
 CLIP_BATCH = 8
 SOURCES = ("auto", "video", "poses", "reference", "off")
-ALIGNED = "animatex_aligned"  # a note in the frames of POSE_KEYPOINT that our alignment nodes leave
 
 SOURCE_TOOLTIP = (
     "What the IPI's CLIP features come from. 'video': the driving frames (as trained). 'poses': pictures of the poses. "
@@ -84,7 +84,7 @@ def encode_motion(
 ) -> MotionInputs:
     """The IPI's inputs; `reference` is an IMAGE or its CLIP feature [1, width]. Lengths must agree."""
     raw = poses_of(poses, "driving_pose")
-    if isinstance(poses, list) and any(isinstance(frame, dict) and frame.get(ALIGNED) for frame in poses):
+    if is_aligned(poses):
         LOG.warning(
             "driving_pose: these poses were fitted to a character. The IPI was trained on the driver's own poses: "
             "connect those from before the alignment"
