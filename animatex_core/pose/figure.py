@@ -1,7 +1,7 @@
 """A clip as geometry: points as complex numbers, absent joints bridged, bones stretched along the kinematic tree.
 
 With x + iy for a point, a bone is one subtraction, its length one absolute value and its scaling one product; every
-function here works on all frames and people at once and loops over the nine levels of the tree only.
+function here works on all frames and people at once and loops over the levels of the tree only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from .keypoints import FACE, LEFT_HAND, POINTS, RIGHT_HAND, PoseSequence
 from .skeleton import (
+    BODY_LEVELS,
     LEFT_ANKLE,
     LEFT_EAR,
     LEFT_ELBOW,
@@ -32,6 +33,7 @@ from .skeleton import (
     RIGHT_KNEE,
     RIGHT_SHOULDER,
     RIGHT_WRIST,
+    RIGID,
     points_of,
 )
 
@@ -59,7 +61,7 @@ _STAND_INS = (
 class Figure:
     """The points of a clip ready for geometry: every point that is used is finite.
 
-    points: [F, P, 130] complex64, pixels; an absent point lies on its parent, so its bone has length 0.
+    points: [F, P, 130] complex64, pixels; an absent joint lies on its parent, so its bone has length 0.
     present: [F, P, 130] bool, what the clip really holds (finite, score above 0, within reach of the canvas).
     known: [F, P, 130] bool, `present` plus the joints that were inferred to carry what hangs from them.
     wild: [F, P, 130] bool, points with a score that are not finite or absurdly far away: treated as absent.
@@ -79,8 +81,8 @@ def as_complex(sequence: PoseSequence) -> np.ndarray:
 def sound(sequence: PoseSequence) -> np.ndarray:
     """Which points can be used, [F, P, 130] bool: score above 0, finite, within reach of the canvas."""
     reach = np.float32(REACH * max(sequence.width, sequence.height))
-    near = (np.abs(sequence.points[..., 0]) <= reach) & (np.abs(sequence.points[..., 1]) <= reach)
-    return sequence.present & near
+    near = np.abs(sequence.points) <= reach
+    return sequence.present & near[..., 0] & near[..., 1]
 
 
 def figure(sequence: PoseSequence) -> Figure:
@@ -89,9 +91,8 @@ def figure(sequence: PoseSequence) -> Figure:
     z = np.where(present, as_complex(sequence), 0)
     known = present.copy()
     _infer_joints(z, known)
-    for children, parents in LEVELS:
-        if not known[..., children].all():
-            z[..., children] = np.where(known[..., children], z[..., children], z[..., parents])
+    for children, parents in BODY_LEVELS:
+        z[..., children] = np.where(known[..., children], z[..., children], z[..., parents])
     return Figure(z, present, known, sequence.present & ~present)
 
 
@@ -114,17 +115,21 @@ def _infer_joints(z: np.ndarray, known: np.ndarray) -> None:
         known[..., joint] |= at
 
 
-def stretch(body: Figure, ratios: np.ndarray) -> np.ndarray:
-    """How far each point moves when every bone keeps its direction and takes `ratios` times its length.
+def stretch(body: Figure, columns: np.ndarray) -> np.ndarray:
+    """How far each point moves when every bone keeps its direction and takes `columns` times its length.
 
-    ratios: [P, 130] float32. Returns [F, P, 130] complex64 with 0 at the root: offset(child) = offset(parent) +
-    (ratio - 1) * bone. Written as an offset, a ratio of 1 moves nothing, to the last bit.
+    columns: [P, 23] float32, a ratio for each column. Returns [F, P, 130] complex64 with 0 at the root:
+    offset(child) = offset(parent) + (ratio - 1) * bone. Written as an offset, a ratio of 1 moves nothing, to the last
+    bit. The bones of a hand share their ratio, so the sum along a finger is one product; likewise the face.
     """
-    gain = (ratios - 1).astype(np.float32)
+    gain = (columns - 1).astype(np.float32)
     offset = np.zeros_like(body.points)
-    for children, parents in LEVELS:
+    for children, parents in BODY_LEVELS:
         bone = body.points[..., children] - body.points[..., parents]
         offset[..., children] = offset[..., parents] + gain[:, children] * bone
+    for part, joint, column in RIGID:
+        away = body.points[..., part] - body.points[..., joint, None]
+        offset[..., part] = offset[..., joint, None] + gain[:, column, None] * away
     return offset
 
 

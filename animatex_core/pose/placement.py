@@ -142,7 +142,14 @@ def _similarity(points: np.ndarray, scale: np.ndarray, start: np.ndarray, goal: 
 def hold(points: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Points [F, P, 130] held within MARGIN canvases of the canvas, and which were held."""
     x, y = np.real(points), np.imag(points)
-    inside_x = np.clip(x, -MARGIN * width, (1 + MARGIN) * width)
-    inside_y = np.clip(y, -MARGIN * height, (1 + MARGIN) * height)
-    held = (inside_x != x) | (inside_y != y)
-    return (np.where(held, inside_x + 1j * inside_y, points) if held.any() else points).astype(np.complex64), held
+    held = np.zeros(points.shape, bool)
+    bounds = []
+    for part, side in ((x, width), (y, height)):
+        low, high = -MARGIN * side, (1 + MARGIN) * side
+        if part.size and not low <= part.min() <= part.max() <= high:
+            held |= (part < low) | (part > high)
+        bounds.append((low, high))
+    if not held.any():
+        return points, held
+    x, y = (np.clip(part, *limits) for part, limits in zip((x, y), bounds, strict=True))
+    return np.where(held, x + 1j * y, points).astype(np.complex64), held

@@ -56,8 +56,8 @@ class Realigned:
     confidence: [P] float32 in 0..1, how much of the driver's body was measured in the anchor.
     ratios: [P, 130] float32, by which each bone (named by its far end) was multiplied.
     scale: [P] float32, anchor over driver as whole figures (1 where nothing could be compared).
-    clamped: [F, P, 130] bool, points that are not where the plain geometry puts them: a bone on their chain was held
-        back by its limit, or they were not finite, or they were held near the canvas.
+    clamped: [F, P, 130] bool, points that are not where the plain geometry puts them, seen from the neck: a bone
+        between was held back by its limit, or they were held near the canvas, or they were not finite.
     dropped: names of the parts taken away.
     """
 
@@ -145,7 +145,7 @@ def _fit(
     overall = np.where(moved, ratios.overall, np.float32(1))
     columns = np.where(full[:, None], ratios.columns, overall[:, None]).astype(np.float32)
     columns[:, NECK] = 1
-    offset = stretch(body, columns[:, COLUMN])
+    offset = stretch(body, columns)
     shift, kinds = stand(body, offset, columns, pair.mine.lengths, pair.model, pair.theirs.lengths, gone)
     canvas = (anchor.width, anchor.height) if moved.any() else (driver.width, driver.height)
     still = canvas_fit(driver, *canvas)(body.points) - body.points
@@ -159,7 +159,7 @@ def _fit(
         confidence=confidence,
         ratios=columns[:, COLUMN],
         scale=overall,
-        clamped=held | limited | body.wild,
+        clamped=(held & body.present) | limited | body.wild,
         dropped=dropped,
     )
 

@@ -16,7 +16,7 @@ from .figure import Figure, figure, stretch, to_sequence
 from .keypoints import POINTS, PoseSequence
 from .placement import hold, stand
 from .proportions import body_size, measure
-from .skeleton import ADULT, BODY_PARENT, COLUMN, COLUMNS, LEVELS, NECK, part_points
+from .skeleton import ADULT, BODY_LEVELS, BODY_PARENT, COLUMNS, NECK, part_points
 
 # Which columns an operation multiplies.
 OPERATIONS = MappingProxyType(
@@ -92,7 +92,7 @@ class Rescale:
 # Body shapes by name. Ours: the paper shows such shapes but gives no numbers.
 PRESETS = MappingProxyType(
     {
-        "chibi": Rescale(body=0.6, shoulders=0.75, neck=1.0, face=2.2, arms=0.55, legs=0.4, hands=0.8, feet=0.7),
+        "chibi": Rescale(body=0.6, shoulders=0.75, face=2.2, arms=0.55, legs=0.4, hands=0.8, feet=0.7, size=1.4),
         "big head": Rescale(neck=1.5, face=2.2),
         "small head": Rescale(neck=0.75, face=0.55),
         "short legs": Rescale(legs=0.45, feet=0.8),
@@ -107,8 +107,8 @@ PRESETS = MappingProxyType(
         "child": Rescale(body=0.95, shoulders=0.9, neck=1.2, face=1.4, arms=0.85, legs=0.75, size=0.75),
         "armless": Rescale(drop=("arms",)),
         "legless": Rescale(drop=("legs",)),
-        "egg": Rescale(body=0.8, shoulders=0.5, neck=0.6, face=1.6, legs=0.35, drop=("arms",)),
-        "plush": Rescale(body=0.9, neck=0.9, face=1.8, arms=0.45, legs=0.35, feet=0.8, drop=("hands",)),
+        "egg": Rescale(body=0.8, shoulders=0.5, neck=0.6, face=1.6, legs=0.35, size=1.4, drop=("arms",)),
+        "plush": Rescale(body=0.9, neck=0.9, face=1.8, arms=0.45, legs=0.35, feet=0.8, size=1.2, drop=("hands",)),
     }
 )
 
@@ -143,11 +143,11 @@ def rescale(poses: PoseSequence, shape: Rescale) -> Rescaled:
         lengths = measure(body).lengths
     gone = np.broadcast_to(part_points(shape.drop), (poses.people, POINTS))
     columns = np.broadcast_to(shape.columns(), lengths.shape)
-    offset = stretch(body, columns[:, COLUMN])
+    offset = stretch(body, columns)
     shift, _ = stand(body, offset, columns, lengths, body, lengths, gone)
     points, held = hold(body.points + offset + shift[..., None], poses.width, poses.height)
     result = to_sequence(points, body.present & ~gone, poses, poses.width, poses.height, added)
-    return Rescaled(result, held | body.wild, added & ~gone)
+    return Rescaled(result, (held & body.present) | body.wild, added & ~gone)
 
 
 def _with_parts(body: Figure, parts: tuple[str, ...], size: np.ndarray) -> tuple[Figure, np.ndarray]:
@@ -158,7 +158,7 @@ def _with_parts(body: Figure, parts: tuple[str, ...], size: np.ndarray) -> tuple
     somebody = body.present.any(-1, keepdims=True) & (size > 0)[:, None]
     new = somebody & lacking
     points = body.points.copy()
-    for child in (c for children, _ in LEVELS for c in children if wanted[c]):
+    for child in (c for children, _ in BODY_LEVELS for c in children if wanted[c]):
         direction = complex(*_HANGING[int(child)])
         bone = np.complex64(direction / abs(direction)) * ADULT[child] * size
         points[..., child] = np.where(new[..., child], points[..., BODY_PARENT[child]] + bone, points[..., child])

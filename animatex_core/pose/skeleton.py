@@ -91,6 +91,13 @@ PARENT = _parents()
 COLUMN = _columns()
 # (children, their parents) from the root outwards
 LEVELS = _levels(PARENT)
+BODY_LEVELS = _levels(np.array(BODY_PARENT))
+# What is scaled as one: (points, the joint they hang from, their column)
+RIGID = (
+    (LEFT_HAND, LEFT_WRIST, LEFT_HAND_COLUMN),
+    (RIGHT_HAND, RIGHT_WRIST, RIGHT_HAND_COLUMN),
+    (FACE, NOSE, FACE_COLUMN),
+)
 KNUCKLES = np.array([5, 9, 13, 17])
 
 

@@ -140,6 +140,17 @@ def test_an_anchor_seen_from_the_side_keeps_shoulders(dance, fashion):
     assert 0.4 < result.ratios[0, 2] / frontal.ratios[0, 2] < 1.2
 
 
+def test_legs_seen_only_from_afar_are_measured_against_the_trunk_of_those_frames(fashion):
+    """Coming closer, the driver's legs leave the picture: they must not count as short for that."""
+    grow = np.linspace(1, 2.5, len(fashion))[:, None, None, None].astype(np.float32)
+    points, scores = fashion.points * grow, fashion.scores.copy()
+    scores[15:, :, [9, 10, 12, 13, 18, 19]] = 0
+    anchor = fashion.frames(slice(0, 1))
+    coming = realign(replace(fashion, points=points, scores=scores), anchor)
+    relative = coming.ratios[0] / coming.ratios[0, 8]
+    assert 0.85 < relative[9] < 1.15 and 0.85 < relative[10] < 1.15
+
+
 def test_one_bad_frame_of_the_driver_changes_nothing_elsewhere(dance, fashion):
     """No ratio hangs on a single frame, so none can explode."""
     anchor = fashion.frames(slice(0, 1))
@@ -192,16 +203,18 @@ def test_nothing_jumps_when_the_feet_leave_the_picture(dance, fashion):
     assert steps < np.abs(np.diff(whole, axis=0)).max() + 6
 
 
-def test_a_wrist_without_its_elbow_hangs_on_the_shoulder(fashion):
-    anchor = pose(STANDING)
+def test_a_wrist_without_its_elbow_hangs_on_the_shoulder_by_the_whole_arm(fashion):
+    """The anchor's forearms are short: a wrist whose elbow is hidden moves by both segments' ratios, not by one."""
+    anchor = pose(STANDING | {4: (158, 174), 7: (242, 174)})
     scores = fashion.scores.copy()
     scores[:, :, 3] = 0
-    whole = realign(fashion, anchor).poses
+    whole = realign(fashion, anchor)
     result = realign(replace(fashion, scores=scores), anchor).poses
+    assert whole.ratios[0, 4] < 0.6 * whole.ratios[0, 3]
     assert not result.present[:, 0, 3].any()
     both = result.present[:, 0, 4] & fashion.present[:, 0, 3]
-    apart = np.hypot(*(result.points[both, 0, 4] - whole.points[both, 0, 4]).T)
-    assert np.median(apart) < 12
+    apart = np.hypot(*(result.points[both, 0, 4] - whole.poses.points[both, 0, 4]).T)
+    assert np.median(apart) < 6
 
 
 @pytest.mark.parametrize("part", PARTS)
