@@ -52,25 +52,31 @@ def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     weight = (place - first).astype(np.float32)
     weight[(first < 0) | (first >= source - 1)] = 0
     first = np.clip(first, 0, source - 1)
-    return first, np.minimum(first + 1, source - 1), np.rint(weight * (1 << _BITS)).astype(np.int32)
+    return first, np.minimum(first + 1, source - 1), np.rint(weight * (1 << _BITS)).astype(np.int16)
 
 
 def _lerp_columns(rows: np.ndarray, left: np.ndarray, right: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Rows interpolated across, in 1/128 of a grey level (the last four bits are cut off, as OpenCV does)."""
-    first = rows.take(left, 1)
-    result = np.subtract(rows.take(right, 1), first, dtype=np.int32)
-    result *= weight
-    result >>= 4
-    result += first.astype(np.int32) << (_BITS - 4)
+    """Rows interpolated across, in 1/128 of a grey level: first * 128 + (difference * weight >> 4).
+
+    The product is made of two parts, each of which fits 16 bits: that halves the time.
+    """
+    first, step = rows.take(left, 1).astype(np.int16), rows.take(right, 1).astype(np.int16)
+    step -= first
+    result = step * (weight >> 4)
+    step *= weight & 15
+    step >>= 4
+    result += step
+    first <<= _BITS - 4
+    result += first
     return result
 
 
 def _lerp_rows(rows: np.ndarray, place: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Whole grey levels between rows `place[:n]` and `place[n:]`."""
-    above, below = rows[place[: len(weight)]], rows[place[len(weight) :]]
-    above *= (1 << _BITS) - weight[:, None]
+    """Whole grey levels between rows `place[:n]` and `place[n:]`; each product is cut off, as OpenCV does."""
+    weight = weight.astype(np.int32)[:, None]
+    above = np.multiply(rows[place[: len(weight)]], (1 << _BITS) - weight, dtype=np.int32)
+    below = np.multiply(rows[place[len(weight) :]], weight, dtype=np.int32)
     above >>= 16
-    below *= weight[:, None]
     below >>= 16
     above += below
     above += 2

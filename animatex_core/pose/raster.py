@@ -38,8 +38,7 @@ def ellipses(
     x = np.rint(center[:, :1] + along * cosine - across * sine).astype(np.int64)
     y = np.rint(center[:, 1:] + along * sine + across * cosine).astype(np.int64)
     rows = _Rows(y.min(1), y.max(1), width, height)
-    shape = np.repeat(np.arange(len(center)), 360)
-    _add_borders(rows, shape, *(end.ravel() for end in (x[:, :-1], y[:, :-1], x[:, 1:], y[:, 1:])))
+    _add_outline(rows, x, y)
     _add_filling(rows, np.arange(len(center)), x << _SHIFT, y, y.argmin(1))
     return rows.spans()
 
@@ -90,14 +89,17 @@ def paint(pictures: np.ndarray, frame: np.ndarray, spans: Spans, colours: np.nda
     start = (frame[spans.shape] * height + spans.y) * width + spans.x0
     pixel = np.repeat(start - np.cumsum(count) + count, count)
     pixel += np.arange(len(pixel))
-    colour = np.repeat(spans.shape, count)
-    flat = pictures.reshape(-1, 3)
-    below = flat[pixel].astype(np.float32) if opacity < 1 else None
-    painted = colours.astype(np.uint8)
-    flat[pixel] = painted[colour]
-    if below is not None:
-        # a pixel that several shapes cover is blended once, with the colour of the last of them
-        flat[pixel] = np.rint(below + opacity * (flat[pixel] - below)).astype(np.uint8)
+    # a pixel as one item of three bytes: copied at once
+    flat = pictures.reshape(-1, 3).view("V3")[:, 0]
+    colour = np.repeat(np.ascontiguousarray(colours, np.uint8).view("V3")[spans.shape, 0], count)
+    if opacity == 1:
+        flat[pixel] = colour
+        return
+    below = pictures.reshape(-1, 3)[pixel].astype(np.float32)
+    flat[pixel] = colour
+    # a pixel that several shapes cover is blended once, with the colour of the last of them
+    above = pictures.reshape(-1, 3)[pixel]
+    pictures.reshape(-1, 3)[pixel] = np.rint(below + opacity * (above - below)).astype(np.uint8)
 
 
 class _Rows:
@@ -125,6 +127,19 @@ class _Rows:
         x0, x1 = np.maximum(self.left, 0), np.minimum(self.right, self.size[0] - 1)
         keep = x0 <= x1
         return Spans(shape[keep], y[keep], x0[keep], x1[keep])
+
+
+def _add_outline(rows: _Rows, x: np.ndarray, y: np.ndarray) -> None:
+    """The border of closed polygons of whole pixels, [N, K] each, the last corner on the first."""
+    dx, dy = np.diff(x, axis=1), np.diff(y, axis=1)
+    reach = np.maximum(np.abs(dx), np.abs(dy))
+    # most corners of a short limb's ellipse fall together or are neighbours: they are their own border
+    shape, corner = np.nonzero(reach > 0)
+    px, py = x[shape, corner], y[shape, corner]
+    inside = (px >= 0) & (px < rows.size[0])
+    rows.add(shape[inside], py[inside], px[inside], px[inside])
+    shape, corner = np.nonzero(reach > 1)
+    _add_borders(rows, shape, x[shape, corner], y[shape, corner], x[shape, corner + 1], y[shape, corner + 1])
 
 
 def _add_borders(
@@ -212,6 +227,11 @@ def _clip(
     x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray, right: int, bottom: int
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """Which lines touch the picture, and the part of each that is in it: cut by rows first, then by columns."""
+    ends = np.concatenate([x0, x1]), np.concatenate([y0, y1])
+    if all(
+        end.min(initial=0) >= 0 and end.max(initial=0) <= last for end, last in zip(ends, (right, bottom), strict=True)
+    ):
+        return np.ones(len(x0), bool), (x0, y0, x1, y1)
     apart = (np.maximum(x0, x1) < 0) | (np.minimum(x0, x1) > right)
     apart |= (np.maximum(y0, y1) < 0) | (np.minimum(y0, y1) > bottom)
     x0, y0, x1, y1 = (end[~apart] for end in (x0, y0, x1, y1))

@@ -43,22 +43,23 @@ def crop(picture: np.ndarray, box: np.ndarray, size: tuple[int, int], out: np.nd
     center, extent = crop_frame(box, size)
     above, below, up, down = _taps(picture.shape[0], size[0], center[1], extent[1])
     left, right, west, east = _taps(picture.shape[1], size[1], center[0], extent[0])
+    start = min(left.min(), right.min())
     blue_first = np.array([2, 1, 0])[:, None]
-    left, right = (3 * left + blue_first).ravel(), (3 * right + blue_first).ravel()
+    left, right = (3 * (left - start) + blue_first).ravel(), (3 * (right - start) + blue_first).ravel()
     west, east = np.tile(west, 3), np.tile(east, 3)
-    flat = np.ascontiguousarray(picture).reshape(picture.shape[0], -1)
-    for start in range(0, size[0], _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        needed, place = np.unique(np.concatenate([above[part], below[part]]), return_inverse=True)
-        rows = flat[needed]
-        across = rows.take(left, 1) * west
-        across += rows.take(right, 1) * east
-        count = len(place) // 2
-        grey = across[place[:count]] * up[part, None]
-        grey += across[place[count:]] * down[part, None]
-        grey = np.floor(grey + 0.5, out=grey).reshape(count, 3, size[1]).transpose(1, 0, 2)
-        np.subtract(grey, MEAN[:, None, None], out=out[:, part])
-    out /= STD[:, None, None]
+    columns = np.ascontiguousarray(picture[:, start : start + right.max() // 3 + 1])
+    flat = columns.reshape(len(columns), -1)
+    for row in range(0, size[0], _ROWS_AT_ONCE):
+        part = slice(row, row + _ROWS_AT_ONCE)
+        rows = flat[above[part]] * up[part, None]
+        rows += flat[below[part]] * down[part, None]
+        grey = rows.take(left, 1) * west
+        grey += rows.take(right, 1) * east
+        grey += 0.5
+        np.floor(grey, out=grey)
+        planes = grey.reshape(-1, 3, size[1]).transpose(1, 0, 2)
+        np.multiply(planes, (1 / STD)[:, None, None], out=out[:, part])
+    out -= (MEAN / STD)[:, None, None]
 
 
 def _taps(source: int, target: int, center: float, extent: float) -> tuple[np.ndarray, ...]:

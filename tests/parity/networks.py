@@ -86,7 +86,7 @@ def _head(layers, half):
     constants = {"zero": np.float32(0), "one_a_picture": np.array([-1, 1, 1])}
     last, width = "picture", 3
     for i in range(layers):
-        constants[f"kernel{i}"] = rng.normal(size=(32, width, 3, 3)).astype(np.float32) / np.sqrt(9 * width)
+        constants[f"kernel{i}"] = (rng.normal(size=(32, width, 3, 3)) / np.sqrt(9 * width)).astype(np.float32)
         stride = 2 if i < 2 else 1
         convolution = [last, f"kernel{i}"]
         nodes.append(helper.make_node("Conv", convolution, [f"conv{i}"], strides=[stride] * 2, pads=[1] * 4))
