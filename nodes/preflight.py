@@ -21,11 +21,8 @@ from .pose import MODEL_FOLDERS
 from .schema import PoseKeypoint, schema
 
 GIB = 2**30
-# What may also lie in the model file: its name there, the folder, and words.
-SEPARATE = (
-    ("CLIP vision", "clip_vision", "CLIP vision ViT-H (clip_vision_h.safetensors)"),
-    ("VAE", "vae", "an SD 1.x or 2.x VAE"),
-)
+# What may also lie in the model file: its folder, which is its name there too, and words.
+SEPARATE = {"clip_vision": "CLIP vision ViT-H (clip_vision_h.safetensors)", "vae": "an SD 1.x or 2.x VAE"}
 
 
 class Preflight(io.ComfyNode):
@@ -91,8 +88,8 @@ def missing_files(poses_needed: bool) -> list[str]:
     missing = []
     if bundled is None:
         missing.append("not found in models/diffusion_models or models/animatex: a converted Animate-X model")
-    for part, kind, what in SEPARATE:
-        if part not in (bundled or ()) and not folders.files_of((kind,), folders.SAFE + folders.UNCONVERTED):
+    for kind, what in SEPARATE.items():
+        if kind not in (bundled or ()) and not folders.files_of((kind,), folders.SAFE + folders.UNCONVERTED):
             missing.append(f"not found in models/{kind}, nor inside a model file: {what}")
     pose_files = find_pose_files(os.path.join(folder_paths.models_dir, kind) for kind in MODEL_FOLDERS)
     if poses_needed and not (pose_files.detectors and pose_files.poses):
@@ -101,7 +98,7 @@ def missing_files(poses_needed: bool) -> list[str]:
 
 
 def _bundled_parts() -> set[str] | None:
-    """What the Animate-X models here bundle, in words; None when there is no model. Only headers are read."""
+    """What the Animate-X models here bundle; None when there is no model. Only headers are read."""
     found: set[str] | None = None
     for name in folders.files_of(folders.MODEL_KINDS, folders.SAFE):
         try:
