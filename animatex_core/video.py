@@ -56,7 +56,8 @@ def read_frames(
     start:  the first frame wanted, counted from 0.
     stride: every which frame from there on.
     count:  how many frames at most; a shorter video gives fewer. None: all.
-    accept_damaged: of a file that breaks off give the good frames and log the rest; else they are followed by an error.
+    accept_damaged: take frames that the decoder had to patch up, end where a file breaks off, and log both. Else the
+        good frames before such a place are followed by an error.
     isolated: decode in a child process, as in `open_video`.
 
     Raises VideoError (a ValueError) naming the file and the cause, and, in `good_frames`, how many frames from the

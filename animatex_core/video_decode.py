@@ -55,7 +55,7 @@ def probe(path: str | Path) -> VideoInfo:
     """Open the file and decode its first frame. Raises VideoError naming the file and the cause."""
     with open_media(path) as container:
         stream = _video_stream(path, container)
-        first = next(_decoded(path, container, stream))
+        first = next(_decoded(path, container, stream, accept_damaged=True))
         height, width = _upright(first, np.empty((first.height, first.width, 0))).shape[:2]
         rate = _rate(stream)
         seconds = _seconds(container, stream)
@@ -80,7 +80,7 @@ def decode(
         stream = _video_stream(path, container)
         index, yielded = -1, 0
         try:
-            for index, frame in enumerate(_decoded(path, container, stream)):
+            for index, frame in enumerate(_decoded(path, container, stream, accept_damaged)):
                 wanted = index >= start and (index - start) % stride == 0
                 yield _rgb(frame, _HDR.get(stream.codec_context.color_trc)) if wanted else None
                 yielded += wanted
@@ -110,18 +110,29 @@ def _video_stream(path: str | Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def _decoded(path: str | Path, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """All frames of a whole file; of a damaged one its good frames, then VideoError with their number."""
-    good, size = 0, None
+def _decoded(
+    path: str | Path, container: InputContainer, stream: VideoStream, accept_damaged: bool
+) -> Iterator[av.VideoFrame]:
+    """All frames of a whole file; of a damaged one its good frames, then VideoError with their number.
+
+    accept_damaged: frames that the decoder patched up count as good, and how many they were is logged.
+    """
+    good, patched, size = 0, 0, None
     try:
         for frame in _whole_frames(container, stream):
             size = size or (frame.width, frame.height)
             if (frame.width, frame.height) != size:
                 raise _Damage(f"the frame size changes from {size} to {(frame.width, frame.height)}")
+            if frame.is_corrupt and not accept_damaged:
+                raise _Damage("the next one is damaged")
+            patched += frame.is_corrupt
             good += 1
             yield frame
     except (_Damage, FFmpegError) as error:
         raise VideoError(path, _partial(good, reason(error)), good) from None
+    finally:
+        if patched:
+            log.warning("%s: %d of %d frames are damaged and were patched up by the decoder", path, patched, good)
     if not good:
         raise VideoError(path, "the video has no frames")
 

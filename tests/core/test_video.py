@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from animatex_core import video_isolated
+from animatex_core import video_decode, video_isolated
 from animatex_core.video import VideoError, open_video, read_frames
 
 QUARTERS = np.array([[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 255)]], np.uint8)
@@ -297,6 +297,52 @@ def test_a_cut_between_two_frames_is_noticed(faststart, tmp_path):
     cut.write_bytes(faststart.read_bytes()[: packets[14][0] + packets[14][1]])
     with pytest.raises(VideoError, match="first 15 frames"):
         list(read_frames(cut))
+
+
+def test_damage_inside_the_pictures_is_noticed(faststart, tmp_path, caplog):
+    """One flipped bit in each of some packets: the decoder patches such frames up and goes on."""
+    with av.open(str(faststart)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(faststart.read_bytes())
+    for position, size in packets[13:20]:
+        data[position + size // 2] ^= 0x10
+    damaged = tmp_path / "flipped.mp4"
+    damaged.write_bytes(data)
+    with pytest.raises(VideoError, match=r"flipped\.mp4: only the first 1\d frames are good") as error:
+        list(read_frames(damaged))
+    good = error.value.good_frames
+    assert 13 <= good < 20
+    accepted = list(read_frames(damaged, accept_damaged=True))
+    assert len(accepted) == 30 and "patched up by the decoder" in caplog.text
+    np.testing.assert_array_equal(np.stack(accepted[:good]), np.stack(list(read_frames(faststart))[:good]))
+
+
+def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp4", numbered(2))
+    monkeypatch.setattr(video_decode, "MAX_PIXELS", 64 * 48)
+    assert open_video(path).width == 64
+    monkeypatch.setattr(video_decode, "MAX_PIXELS", 64 * 48 - 1)
+    for reader in (open_video, lambda p: list(read_frames(p))):
+        with pytest.raises(VideoError, match="64x48, more than 3071 pixels"):
+            reader(path)
+
+
+def test_a_change_of_size_is_named(tmp_path):
+    """JPEGs of two sizes in one stream."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(6):
+            coder = av.CodecContext.create("mjpeg", "w")
+            coder.width, coder.height, coder.pix_fmt = 64 + index // 4 * 16, 48, "yuvj420p"
+            coder.time_base = Fraction(1, 25)
+            frame = av.VideoFrame(coder.width, coder.height, "yuvj420p")
+            for packet in coder.encode(frame):
+                packet.stream, packet.pts, packet.dts, packet.time_base = stream, index, index, Fraction(1, 25)
+                out.mux(packet)
+    with pytest.raises(VideoError, match=r"first 4 frames are good .the frame size changes from .64, 48. to .80"):
+        list(read_frames(tmp_path / "a.mkv"))
+    assert len(list(read_frames(tmp_path / "a.mkv", accept_damaged=True))) == 4
 
 
 SURVIVE = """
