@@ -186,7 +186,6 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _job(options: argparse.Namespace, settings: Settings) -> Job:
     """Files checked for being there and for what they are, before anything large is read."""
     from .identify import identify
-    from .network_files import BUNDLES
     from .pipeline import Job
 
     for path in (options.model, options.clip, options.vae, options.image, options.video, options.poses):
@@ -195,8 +194,8 @@ def _job(options: argparse.Namespace, settings: Settings) -> Job:
     report = identify(options.model, pickles=False)
     if not report.loadable:
         raise ValueError("\n".join(report.lines()))
-    for flag, what in (("clip", BUNDLES["clip_vision."]), ("vae", BUNDLES["vae."])):
-        if getattr(options, flag) is None and what not in report.bundled:
+    for flag, part, what in (("clip", "clip_vision", "CLIP image tower"), ("vae", "vae", "VAE")):
+        if getattr(options, flag) is None and part not in report.bundled:
             raise ValueError(f"{options.model} has no {what} bundled: give its file with --{flag}")
     device = _device(options.device)
     return Job(
@@ -268,12 +267,10 @@ def _convert(options: argparse.Namespace) -> None:
     from .convert import convert
 
     check_output(options.out, overwrite=options.overwrite)
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1024) as bar:
+    with tqdm(desc="converting", unit="B", unit_scale=True, unit_divisor=1024) as bar:
 
-        def progress(what: str, done: int, total: int) -> None:
-            if bar.desc != f"{what}: ":
-                bar.reset(total)
-                bar.set_description(what)
+        def progress(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         report = convert(

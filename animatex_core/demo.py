@@ -76,11 +76,14 @@ def _vae() -> dict[str, Tensor]:
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     except ImportError as error:
         raise ImportError('the demo needs diffusers: pip install "animate-x[offline]"') from error
-    blocks = 4
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * blocks, up_block_types=("UpDecoderBlock2D",) * blocks,
-        block_out_channels=(32,) * blocks, layers_per_block=1,
-    )  # fmt: skip
+    config = {
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "block_out_channels": [32] * 4,
+        "layers_per_block": 1,
+    }
+    vae = AutoencoderKL.from_config(config)
+    assert isinstance(vae, AutoencoderKL)
     return vae.state_dict()
 
 

@@ -71,6 +71,7 @@ def prepare(job: Job, extract: PoseExtractor | None = None) -> Prepared:
     reference_pose = None if job.reference_pose is None else load_openpose(job.reference_pose).person(0)
     image_feature, features = _clip_features(job, reference, pose_pictures, motion, source)
     keypoints = torch.from_numpy(motion.poses.ipi_keypoints())[None]
+    latent, reference_picture = _paper_inputs(job, fitted, fit, reference_pose)
     return Prepared(
         Inputs(
             pose=to_tensor(pose_pictures).transpose(0, 1)[None],
@@ -79,7 +80,8 @@ def prepare(job: Job, extract: PoseExtractor | None = None) -> Prepared:
             keypoints=None if source == "off" else keypoints,
             features=features,
             reference_keypoints=_reference_keypoints(reference_pose, source),
-            **_paper_inputs(job, fitted, fit, reference_pose),
+            reference_latent=latent,
+            reference_pose=reference_picture,
         ),
         motion,
         source,
@@ -92,22 +94,24 @@ def _reference_keypoints(pose: PoseSequence | None, source: IPISource) -> Tensor
     return torch.from_numpy(pose.ipi_keypoints()[:1])
 
 
-def _paper_inputs(job: Job, fitted: np.ndarray, fit: Fit, pose: PoseSequence | None) -> dict[str, Tensor]:
+def _paper_inputs(
+    job: Job, fitted: np.ndarray, fit: Fit, pose: PoseSequence | None
+) -> tuple[Tensor | None, Tensor | None]:
     """The reference's latent and pose picture, where the reference mode feeds them."""
     if job.settings.reference_mode == "released":
-        return {}
+        return None, None
     vae = load_vae(job.vae, dtype=torch.float32, device=job.device)
     latent = vae.encode(to_tensor(fitted)).float().cpu()
     if pose is None:
         LOG.warning("The reference has no pose (--reference-pose): its latent is fed without one.")
-        return {"reference_latent": latent}
+        return latent, None
     if (pose.width, pose.height) != fit.source:
         raise ValueError(
             f"{job.reference_pose}: the canvas is {pose.width}x{pose.height}, the reference picture "
             f"{fit.source[0]}x{fit.source[1]}; they must be the same"
         )
     picture = Motion(pose.frames(slice(0, 1)), None, 1.0).pictures(job.settings)
-    return {"reference_latent": latent, "reference_pose": to_tensor(picture)}
+    return latent, to_tensor(picture)
 
 
 def _clip_features(
