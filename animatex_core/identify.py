@@ -33,7 +33,7 @@ class FileReport:
     tensors: int = 0
     config: AnimateXConfig | None = None
     variant: str | None = None  # animate-x or uni-animate
-    bundled: tuple[str, ...] = ()
+    bundled: tuple[str, ...] = ()  # vae, clip_vision
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)

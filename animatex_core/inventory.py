@@ -16,6 +16,7 @@ from .tensor_files import WeightsError
 Shapes = Mapping[str, tuple[int, ...]]
 POSITIONS = "ipi.query.positions"
 FAMILIES_SHOWN = 12
+SHAPES_SHOWN = 4
 MAX_POSITIONS = 1 << 14
 
 
@@ -39,8 +40,8 @@ class Difference:
         ]
         if self.misshapen:
             shown = [f"{n} {list(e)} expected, {list(f)} found" for n, (e, f) in self.misshapen.items()]
-            more = f"; {len(shown) - FAMILIES_SHOWN:,} more" if len(shown) > FAMILIES_SHOWN else ""
-            found.append(f"{len(shown):,} of another shape: {'; '.join(shown[:FAMILIES_SHOWN])}{more}")
+            more = f"; and {len(shown) - SHAPES_SHOWN:,} more" if len(shown) > SHAPES_SHOWN else ""
+            found.append(f"{len(shown):,} of another shape: {'; '.join(shown[:SHAPES_SHOWN])}{more}")
         return found
 
 

@@ -16,7 +16,7 @@ from .layers import Layers
 from .tensor_files import Checkpoint, WeightsError
 
 FORMAT, FORMAT_VERSION = "animate-x", "1"
-BUNDLES = {"vae.": "VAE", "clip_vision.": "CLIP vision"}
+BUNDLES = ("vae", "clip_vision")  # models that a file of ours may hold too, under these prefixes
 CONFIG_TENSOR = "animatex_config"  # the configuration as bytes of JSON, for hosts that keep no metadata
 MAX_CONFIG_BYTES = 1 << 16
 
@@ -62,7 +62,7 @@ def find_network(shapes: Shapes) -> Network | None:
     inside, beside = {}, []
     for name, shape in shapes.items():
         bare = name.removeprefix(prefix)
-        bundled = not prefix and not released and name.startswith(tuple(BUNDLES))
+        bundled = not prefix and not released and name.startswith(tuple(f"{part}." for part in BUNDLES))
         if not name.startswith(prefix) or bundled or bare == CONFIG_TENSOR or _SAVED_BESIDE.fullmatch(bare):
             beside.append(name)
         else:
@@ -110,5 +110,5 @@ def network_difference(network: Network, config: AnimateXConfig) -> Difference:
 
 
 def bundled_parts(network: Network) -> tuple[str, ...]:
-    """Which other models the file holds, in words."""
-    return tuple(words for start, words in BUNDLES.items() if any(name.startswith(start) for name in network.beside))
+    """Which other models the file holds, by their prefixes."""
+    return tuple(part for part in BUNDLES if any(name.startswith(f"{part}.") for name in network.beside))

@@ -87,9 +87,9 @@ def load_state(path: PathLike, *, check_finite: bool = True) -> LoadedState:
 
 def load_part(path: PathLike, part: str) -> dict[str, Tensor]:
     """A bundled model ("vae" or "clip_vision") by its own names; empty when the file holds none."""
+    if part not in BUNDLES:
+        raise ValueError(f"part must be one of {', '.join(BUNDLES)}, got {part!r}")
     prefix = f"{part}."
-    if prefix not in BUNDLES:
-        raise ValueError(f"part must be one of {', '.join(sorted(BUNDLES))}, got {part!r}")
     tensors = _open(path).tensors
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 

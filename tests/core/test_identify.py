@@ -20,12 +20,12 @@ def test_a_converted_file(tmp_path):
     state = our_state(TINY, dtype=torch.float16)
     report = identify(save_ours(tmp_path / "m.safetensors", state | bundled, TINY, variant="animate-x"))
     assert report.kind == "animate-x" and report.variant == "animate-x" and report.loadable
-    assert report.config == TINY and report.bundled == ("VAE", "CLIP vision")
+    assert report.config == TINY and report.bundled == ("vae", "clip_vision")
     assert report.tensors == len(state) + 2 and report.parameters == sum(t.numel() for t in state.values()) + 2
     assert report.dtype == "float16, 2 float32"
     lines = report.lines()
     assert lines[0].endswith("m.safetensors: Animate-X, converted")
-    assert "bundled: VAE, CLIP vision" in lines and "variant: animate-x" in lines
+    assert "bundled: vae, clip_vision" in lines and "variant: animate-x" in lines
 
 
 def test_an_incomplete_file_lists_what_is_wrong(tmp_path):
