@@ -8,26 +8,64 @@ import numpy as np
 
 from .changes import Change
 from .figure import as_complex, as_pairs, sound
-from .keypoints import PoseSequence
+from .keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, PoseSequence
+from .skeleton import (
+    LEFT_ANKLE,
+    LEFT_TOE,
+    LEFT_WRIST,
+    NOSE,
+    RIGHT_ANKLE,
+    RIGHT_TOE,
+    RIGHT_WRIST,
+    points_of,
+)
 
+# What is carried by a joint: (points, joint)
+_HANGING = (
+    (points_of(LEFT_HAND), LEFT_WRIST),
+    (points_of(RIGHT_HAND), RIGHT_WRIST),
+    (points_of(FACE), NOSE),
+    (points_of(LEFT_TOE), LEFT_ANKLE),
+    (points_of(RIGHT_TOE), RIGHT_ANKLE),
+)
 POLICIES = ("hold", "interpolate", "blank")
 
 
 def fill_gaps(poses: PoseSequence, max_gap: int = 8) -> tuple[PoseSequence, Change]:
     """Points missing for at most `max_gap` frames, between two frames that have them, are put on the line between.
 
+    Hands, face and toes are put where they hang from wrist, nose and ankle, so that a filled hand goes with its arm.
     Only in frames in which the person is seen at all; for the others see `fill_frames`. The score of a filled point is
     interpolated too.
     """
     if max_gap < 0:
         raise ValueError(f"max_gap must be 0 or more frames, got {max_gap}")
     valid = sound(poses)
-    before, after = _neighbours(valid)
-    gap = after - before - 1
-    fill = ~valid & (before >= 0) & (after < len(poses)) & (gap <= max_gap) & valid.any(-1, keepdims=True)
-    z = interpolate_frames(np.where(valid, as_complex(poses), 0), valid)
+    z = np.where(valid, as_complex(poses), 0).astype(np.complex64)
+    seen = np.any(valid, axis=-1, keepdims=True)
+    filled = valid.copy()
+    body = np.arange(BODY.stop)
+    _bridge(z, filled, body, None, seen, max_gap)
+    for points, joint in _HANGING:
+        _bridge(z, filled, points, joint, seen, max_gap)
+    fill = filled & ~valid
     scores = interpolate_frames(np.where(valid, poses.scores, 0).astype(np.float32), valid)
     return _with(poses, fill, z, scores), Change.of("gaps filled", fill)
+
+
+def _bridge(
+    z: np.ndarray, known: np.ndarray, points: np.ndarray, joint: int | None, seen: np.ndarray, max_gap: int
+) -> None:
+    """Fill short gaps of some points in place: on the picture, or as they hang from a joint, where that is known."""
+    there = known[..., points]
+    base = np.zeros_like(z[..., :1]) if joint is None else z[..., [joint]]
+    held = seen if joint is None else seen & known[..., [joint]]
+    ends = there & held
+    before, after = _neighbours(ends)
+    fill = ~there & held & (before >= 0) & (after < len(z)) & (after - before - 1 <= max_gap)
+    line = base + interpolate_frames(np.where(ends, z[..., points] - base, 0).astype(np.complex64), ends)
+    z[..., points] = np.where(fill, line, z[..., points])
+    known[..., points] |= fill
 
 
 def fill_frames(poses: PoseSequence, policy: str = "hold") -> tuple[PoseSequence, Change]:

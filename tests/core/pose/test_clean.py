@@ -79,6 +79,19 @@ def test_a_short_gap_is_filled_on_the_line_and_a_long_one_is_not():
     assert change.line() == "gaps filled: 4 points in 4 frames (10-13)"
 
 
+def test_a_filled_hand_goes_with_its_wrist():
+    poses = smooth_body()
+    points = poses.points.copy()
+    points[:, 0, 2:62] += np.where(poses.present[:, 0, 2:62, None], 300 * np.sin(np.arange(60) / 3)[:, None, None], 0)
+    swinging = replace(poses, points=points.astype(np.float32))
+    result, change = fill_gaps(hidden(swinging, slice(20, 28), LEFT_HAND), 8)
+    assert change.points == 8 * 21
+    apart = np.abs(result.points[20:28, 0, LEFT_HAND] - swinging.points[20:28, 0, LEFT_HAND]).max()
+    assert apart < 20  # the arm itself moves by 300 pixels
+    without_wrist = hidden(hidden(swinging, slice(20, 29), LEFT_HAND), slice(20, 29), 7)
+    assert not fill_gaps(without_wrist, 8)[0].present[20:29, 0, LEFT_HAND].any()
+
+
 def test_gaps_at_the_ends_and_frames_without_anybody_are_not_gaps():
     broken = hidden(hidden(smooth_body(), slice(0, 3), 4), slice(20, 22))
     _, change = fill_gaps(broken, 8)
