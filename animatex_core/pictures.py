@@ -79,7 +79,7 @@ def _read(path: Path, background: tuple[int, int, int]) -> np.ndarray:
         _check_size(image.size)
         image.load()
         _check_size(image.size)
-        picture = _composited(_upright(_eight_bits(image), image, path), background)
+        picture = _composited(_upright(_eight_bits(image, path), image, path), background)
         if getattr(image, "is_animated", False):
             log.warning("%s holds several frames or pages: the first one is used", path)
     return np.array(picture)
@@ -104,14 +104,18 @@ def _upright(picture: Image.Image, source: Image.Image, path: Path) -> Image.Ima
     return picture if turn is None else picture.transpose(turn)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     """The same picture with 8 bits a sample; 16-bit colour files are already so when Pillow hands them over."""
     if image.mode.startswith("I;16"):
-        return Image.fromarray(_scaled(np.asarray(image, np.float32), 65535.0))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image, np.float64)
-        return Image.fromarray(_scaled(values, _full_scale(values, image.mode)))
-    return image
+        return Image.fromarray(_scaled(np.asarray(image, np.float32), 0.0, 65535.0))
+    if image.mode not in ("I", "F"):
+        return image
+    values = np.asarray(image, np.float64)
+    low, white = 0.0, _full_scale(values, image.mode)
+    if white is None:
+        low, white = float(values.min()), float(values.max())
+        log.warning("%s: sample values from %g to %g are stretched to the full range", path, low, white)
+    return Image.fromarray(_scaled(values, low, white))
 
 
 def _full_scale(values: np.ndarray, mode: str) -> float | None:
@@ -124,12 +128,8 @@ def _full_scale(values: np.ndarray, mode: str) -> float | None:
     return next((top for top in usual if values.max() <= top), None)
 
 
-def _scaled(values: np.ndarray, white: float | None) -> np.ndarray:
-    low = 0.0
-    if white is None:
-        low, white = float(values.min()), float(values.max())
-        log.warning("sample values from %g to %g are stretched to the full range", low, white)
-    return ((values - low) * (255.0 / max(white - low, 1e-12)) + 0.5).astype(np.uint8)
+def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    return ((values - black) * (255.0 / max(white - black, 1e-12)) + 0.5).astype(np.uint8)
 
 
 def _composited(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

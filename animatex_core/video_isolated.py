@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,10 +60,10 @@ def _child(work: Callable[..., None], path: str | Path, *arguments: Any) -> Iter
     try:
         yield _messages(path, ours, process)
     finally:
-        ours.close()
         process.terminate()
         process.join()
         process.close()
+        ours.close()
 
 
 def _messages(path: str | Path, pipe: Connection, process: Any) -> Iterator[tuple[bytes, bytes]]:
@@ -75,8 +76,7 @@ def _messages(path: str | Path, pipe: Connection, process: Any) -> Iterator[tupl
             message = pipe.recv_bytes(_LONGEST)
         except (EOFError, OSError):
             process.join()
-            how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit code {process.exitcode}"
-            raise VideoError(path, f"the file crashes the decoder ({how}) after {good} good frames", good) from None
+            raise VideoError(path, f"{_death(process.exitcode)} after {good} good frames", good) from None
         kind, body = message[:1], message[1:]
         if kind == _ERROR:
             raise VideoError(path, **json.loads(body))
@@ -86,8 +86,15 @@ def _messages(path: str | Path, pipe: Connection, process: Any) -> Iterator[tupl
         yield kind, body
 
 
+def _death(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"the file crashes the decoder (signal {-exit_code})"
+    return f"the decoder process fails (exit code {exit_code})"
+
+
 def _run(pipe: Connection, work: Callable[..., None], path: str, *arguments: Any) -> None:
-    """The child: do the work and say how it ended."""
+    """The child: do the work and say how it ended. Ctrl-C is for the parent, which then ends the child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         work(pipe, path, *arguments)
     except VideoError as error:
