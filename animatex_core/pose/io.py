@@ -32,7 +32,7 @@ from .strict_json import read_json, write_json
 MAX_FRAMES = 100_000
 MAX_PERSON_FRAMES = 200_000  # frames times the largest crowd: 620 MB while they are read
 MAX_FPS = 1000.0
-UNITS = "normalised"  # our own note in a frame, so that what we wrote is never guessed at
+UNITS = "normalised"  # our own note in a frame, where what we wrote would be guessed wrong
 _SMALLEST_SCORE = float(np.finfo(np.float32).tiny)
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def from_pose_keypoint(
 ) -> PoseSequence:
     """Poses from POSE_KEYPOINT: a list of frames (or one frame).
 
-    normalised: whether coordinates are 0..1 of the canvas. None finds out: from our own note where we wrote the frames,
-    else they are when no coordinate of the clip is above 2 (nobody is two pixels tall).
+    normalised: whether coordinates are 0..1 of the canvas. None finds out: they are when no coordinate of the clip is
+    above 2 (nobody is two pixels tall), unless a note of `to_pose_keypoint` says otherwise.
     A point that is not finite counts as absent and is reported in the log; a clip whose canvas changes is scaled to the
     canvas of its first frame. At least one person is returned (absent everywhere when there is nobody).
     Raises ValueError with the path of the bad field, as in `frames[3].people[0].pose_keypoints_2d[4]: ...`.
@@ -85,6 +85,8 @@ def to_pose_keypoint(poses: PoseSequence, normalised: bool = False, *, certain: 
     xy = np.where(present[..., None], poses.points, 0).astype(np.float64)
     score = np.where(present, 1.0 if certain else poses.scores, 0).astype(np.float64)
     xy = xy / [poses.width, poses.height] if normalised else _shortest(xy)
+    guess = _looks_normalised(xy, present, poses.width, poses.height)
+    note = {} if guess == normalised else {UNITS: normalised}
     triples = np.concatenate([xy, _shortest(score)[..., None]], -1)
     crowd = np.where(present.any(-1), np.arange(1, poses.people + 1), 0).max(-1, initial=0)
     return [
@@ -92,7 +94,7 @@ def to_pose_keypoint(poses: PoseSequence, normalised: bool = False, *, certain: 
             "people": [_person(triples[frame, i]) for i in range(crowd[frame])],
             "canvas_width": poses.width,
             "canvas_height": poses.height,
-            UNITS: normalised,
+            **note,
         }
         for frame in range(len(poses))
     ]
@@ -208,8 +210,14 @@ def _to_pixels(points: np.ndarray, present: np.ndarray, sizes: np.ndarray, norma
     """Points as float32 pixels of the first frame's canvas; `points` is used up."""
     first = sizes[0]
     if normalised is None:
-        normalised = bool(np.abs(points).max(initial=0, where=present[..., None]) <= 2 < first.max())
+        normalised = _looks_normalised(points, present, first[0], first[1])
     if not normalised and (sizes != first).any():
         log.warning("poses: the canvas changes within the clip; everything is scaled to the first, %dx%d", *first)
     points *= first if normalised else (first / sizes)[:, None, None]
     return np.clip(points, -LARGEST, LARGEST, out=points).astype(np.float32)
+
+
+def _looks_normalised(points: np.ndarray, present: np.ndarray, width: int, height: int) -> bool:
+    """Whether the coordinates of a clip are fractions of the canvas: nobody is two pixels tall."""
+    largest = np.abs(points).max(initial=0, where=present[..., None])
+    return bool(present.any() and largest <= 2 < max(width, height))

@@ -168,7 +168,9 @@ def test_output_suits_the_readers_that_exist():
         "hand_right_keypoints_2d": 21,
     }
     assert set(to_pose_keypoint(poses, certain=True)[0]["people"][0]["pose_keypoints_2d"][2::3]) == {1.0}
-    assert to_pose_keypoint(empty(1, 8, 8))[0]["people"] == []
+    assert to_pose_keypoint(empty(1, 8, 8)) == [{"people": [], "canvas_width": 8, "canvas_height": 8}]
+    for normalised in (False, True):
+        assert to_pose_keypoint(poses, normalised)[0].keys() == {"people", "canvas_width", "canvas_height"}
 
 
 def bad_documents():
