@@ -15,6 +15,7 @@ from comfy_api.latest import io
 from ..animatex_core.pose.clean import SMOOTHERS, CleanOptions, clean
 from ..animatex_core.pose.draw import draw_poses
 from ..animatex_core.pose.dwpose import DWPose, PoseFiles, find_pose_files
+from ..animatex_core.pose.figure import sound
 from ..animatex_core.pose.gaps import POLICIES
 from ..animatex_core.pose.keypoints import PoseSequence
 from ..animatex_core.pose.report import examine
@@ -298,11 +299,11 @@ class DrawPose(io.ComfyNode):
 
 
 def _sure(poses: PoseSequence, min_score: float) -> tuple[PoseSequence, str]:
-    """Poses without the joints below the score, and a line for the report."""
-    unsure = poses.present & (poses.scores < min_score)
+    """Poses without the joints below the score or absurdly far away, and a line for the report."""
+    unsure = poses.present & ((poses.scores < min_score) | ~sound(poses))
     if not unsure.any():
         return poses, ""
-    told = f"joints below the score {min_score:g} taken out: {int(unsure.sum())}\n"
+    told = f"joints below the score {min_score:g}, or nowhere near the picture, taken out: {int(unsure.sum())}\n"
     return replace(poses, scores=np.where(unsure, 0, poses.scores)), told
 
 

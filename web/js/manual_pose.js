@@ -6,11 +6,12 @@ import { address, pictureInto } from "./picture_source.js";
 
 const WIDGET = "ANIMATEX_JOINTS";
 const GRAB = 14; // pixels of the screen around a joint
+const EDGE = 6; // pixels of the canvas between its border and a joint that lies beyond it
 const MARGIN = 0.04; // of the canvas, so that joints a little outside can be placed
 const LOOK_AGAIN = 400; // milliseconds between looks at which picture is connected
 const HINT = "Drag joints. Shift: the whole figure (wheel: size). Alt: with what hangs from it. Right-click: not there.";
 const STYLE = `
-.animatex-joints { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; min-height: 360px;
+.animatex-joints { position: relative; display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; min-height: 360px;
   outline: none; font: 11px sans-serif; color: #ccc; }
 .animatex-joints canvas { flex: 1 1 0; min-height: 0; width: 100%; background: #16181c; border-radius: 4px;
   touch-action: none; }
@@ -20,6 +21,7 @@ const STYLE = `
 .animatex-joints button:disabled { opacity: 0.4; cursor: default; }
 .animatex-joints button[aria-pressed="true"] { text-decoration: line-through; color: #ff9a90; border-color: #a5473f; }
 .animatex-joints .hint { color: #8f96a3; }
+.animatex-joints textarea { position: absolute; width: 1px; height: 1px; opacity: 0; pointer-events: none; }
 `;
 
 class JointsCanvas {
@@ -52,8 +54,13 @@ class JointsCanvas {
     this.hint.textContent = HINT;
     this.root = document.createElement("div");
     this.root.className = "animatex-joints";
-    this.root.tabIndex = 0;
-    this.root.append(bar(this.undoButton, this.redoButton, reset), bar(label, ...this.parts), this.canvas, this.hint);
+    this.root.dataset.captureWheel = "true"; // ComfyUI then leaves the wheel to the canvas while it has the focus
+    // ComfyUI takes Ctrl+Z for the whole graph, and Delete for the node, unless the focus is in a text field.
+    this.keys = document.createElement("textarea");
+    this.keys.readOnly = true;
+    this.keys.setAttribute("aria-label", "joints");
+    const bars = [bar(this.undoButton, this.redoButton, reset), bar(label, ...this.parts)];
+    this.root.append(...bars, this.canvas, this.hint, this.keys);
     this.listen();
   }
 
@@ -66,7 +73,7 @@ class JointsCanvas {
     on("pointerleave", () => this.point(-1));
     on("contextmenu", (event) => swallow(event));
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.keys.addEventListener("keydown", (event) => this.key(event));
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.canvas);
   }
@@ -135,9 +142,22 @@ class JointsCanvas {
     return { x, y, reach: GRAB / Math.min(zoom, 1), frame };
   }
 
+  // The joints; what lies beyond the canvas waits at its border, where it can be taken hold of.
+  shown() {
+    const frame = this.frame();
+    const within = (value, start, length, whole) => {
+      return Math.min(Math.max(value, (EDGE - start) / length), (whole - EDGE - start) / length);
+    };
+    return this.joints.figure(...this.size).map(({ x, y, kind }) => ({
+      x: within(x, frame.x, frame.width, this.canvas.clientWidth),
+      y: within(y, frame.y, frame.height, this.canvas.clientHeight),
+      kind,
+    }));
+  }
+
   nearest({ x, y, reach, frame }, absentToo) {
     let [best, found] = [reach, -1];
-    this.joints.figure(...this.size).forEach((joint, i) => {
+    this.shown().forEach((joint, i) => {
       const away = Math.hypot((joint.x - x) * frame.width, (joint.y - y) * frame.height);
       if (away < best && (absentToo || joint.kind !== "absent")) [best, found] = [away, i];
     });
@@ -148,12 +168,12 @@ class JointsCanvas {
 
   press(event) {
     swallow(event);
-    this.root.focus({ preventScroll: true });
+    this.keys.focus({ preventScroll: true });
     const place = this.at(event);
     const joint = this.nearest(place, event.button === 2);
     if (event.button === 2 && joint >= 0) this.change(() => this.joints.toggleJoint(joint));
     if (event.button !== 0 || (joint < 0 && !event.shiftKey)) return;
-    const figure = this.joints.figure(...this.size);
+    const figure = event.shiftKey ? this.joints.figure(...this.size) : this.shown();
     const moved = event.shiftKey ? figure.map((_, i) => i) : event.altKey ? this.joints.branch(joint) : [joint];
     this.drag = { from: place, start: moved.filter((i) => figure[i].kind !== "absent").map((i) => [i, figure[i]]) };
     this.joints.remember();
@@ -207,6 +227,7 @@ class JointsCanvas {
   }
 
   commit() {
+    this.keys.focus({ preventScroll: true });
     this.changed();
     this.draw();
   }
@@ -234,7 +255,7 @@ class JointsCanvas {
     const frame = this.frame();
     if (this.picture) pen.drawImage(this.picture, frame.x, frame.y, frame.width, frame.height);
     else placeholder(pen, frame, this.wanted ? "loading the picture" : "connect a Load Image node to see the picture");
-    const figure = joints.figure(...this.size).map((joint) => {
+    const figure = this.shown().map((joint) => {
       return { ...joint, x: frame.x + joint.x * frame.width, y: frame.y + joint.y * frame.height };
     });
     joints.spec.sticks.forEach(([a, b], i) => stick(pen, figure[a], figure[b], joints.spec.colours[i]));

@@ -1,0 +1,262 @@
+"""The pose nodes in a real ComfyUI: what they give is what the core gives, and no pose stops a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from animatex_core.pose import epi
+from animatex_core.pose.clean import CleanOptions, clean
+from animatex_core.pose.draw import draw_poses
+from animatex_core.pose.io import load_openpose, save_openpose
+from animatex_core.pose.manual import parse_joints, place_figure
+from tests.comfy.real_host import host  # noqa: F401  (a fixture)
+
+DANCE = Path(__file__).parents[1] / "data/poses/dance_60.json"
+NODES = (
+    "LoadDWPose", "ExtractPose", "CleanPose", "AlignPose", "RescalePose", "ManualPose", "DrawPose", "SavePose",
+    "LoadPose", "PoseReport",
+)  # fmt: skip
+LOAD = {"units": "find out", "skip_first_frames": 0, "frame_load_cap": 0}
+ALIGN = {
+    "mode": "full", "strength": 1.0, "drop_absent_parts": False, "hands": True, "drop_part": "none",
+    "correct_foreshortening": True,
+}  # fmt: skip
+CLEAN = {
+    "person": "main", "min_score": 0.3, "fix_swaps": True, "remove_outliers": True, "max_gap": 8, "no_person": "hold",
+    "smoothing": "one-euro", "smoothing_strength": 1.0, "fps": 24.0,
+}  # fmt: skip
+SHAPE = dict.fromkeys((*epi.OPERATIONS, "size"), 1.0)
+RESCALE = {"shape": "custom", "strength": 1.0, **SHAPE, "drop_part": "none", "add_part": "none"}
+DRAW = {
+    "palette": "trained", "hands": True, "face": False, "stick": "trained", "width": 0, "height": 0, "opacity": 1.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dance(host):  # noqa: F811
+    poses = load_openpose(DANCE)
+    save_openpose(host.base / "input/dance.json", poses)
+    save_openpose(host.base / "input/chibi.json", epi.rescale(poses.frames(slice(0, 1)), epi.PRESETS["chibi"]).poses)
+    return poses
+
+
+def load(name, **changed):
+    return ("AnimateX_LoadPose", {"file": name, **LOAD, **changed})
+
+
+def saved(host, **nodes):  # noqa: F811
+    """Run with the node `last` saved; the poses that were written, and what was shown."""
+    shown = host.run(**nodes, save=("AnimateX_SavePose", {"poses": ("last", 0), "filename_prefix": "t/x", "fps": 24.0}))
+    files = sorted((host.base / "output/t").glob("x_*.json"))
+    return load_openpose(files[-1]), shown
+
+
+def same(ours, theirs, away=0.01):
+    assert (ours.width, ours.height, len(ours)) == (theirs.width, theirs.height, len(theirs))
+    assert (ours.present == theirs.present).all()
+    assert np.abs(ours.points - np.where(theirs.present[..., None], theirs.points, 0)).max() <= away
+
+
+def test_every_node_is_there_with_a_tooltip_on_every_input_and_output(host):  # noqa: F811
+    known = host.get("/object_info")
+    for name in NODES:
+        node = known[f"AnimateX_{name}"]
+        given = {**node["input"]["required"], **node["input"].get("optional", {})}
+        assert all(len(spec[1].get("tooltip", "")) > 8 for spec in given.values()), name
+        assert all(node["output_tooltips"]) and node["description"] and node["search_aliases"], name
+        assert node["category"].startswith("AnimateX")
+
+
+def test_poses_pass_through_files_unchanged(host, dance):  # noqa: F811
+    poses, shown = saved(host, last=load("dance.json"))
+    same(poses, dance, 0)
+    assert poses.fps == 24.0
+    assert shown["last"]["images"] and shown["save"]["images"]
+    cut, _ = saved(host, last=load("dance.json", skip_first_frames=5, frame_load_cap=7))
+    same(cut, dance.frames(slice(5, 12)), 0)
+
+
+@pytest.mark.parametrize("mode", ["full", "similarity", "off"])
+def test_align_gives_what_the_core_gives(host, dance, mode):  # noqa: F811
+    poses, shown = saved(
+        host,
+        driver=load("dance.json"),
+        anchor=load("chibi.json"),
+        last=("AnimateX_AlignPose", {
+            "driving_poses": ("driver", 0), "reference_pose": ("anchor", 0), **ALIGN, "mode": mode,
+            "drop_absent_parts": True, "hands": False,
+        }),
+        report=("PreviewAny", {"source": ("last", 1)}),
+    )  # fmt: skip
+    anchor = load_openpose(host.base / "input/chibi.json")
+    wanted = epi.realign(dance, anchor, mode=mode, drop=("hands",), drop_absent=True)
+    same(poses, wanted.poses)
+    assert wanted.summary() in shown["report"]["text"][0]
+    assert not poses.present[..., 20:62].any()
+    before_after = host.picture(shown["last"]["images"][0])
+    assert before_after.shape[0] > 480 and len(np.unique(before_after.reshape(-1, 3), axis=0)) > 20
+
+
+def test_align_at_half_strength_lies_between(host, dance):  # noqa: F811
+    def at(strength):
+        given = {"driving_poses": ("driver", 0), "reference_pose": ("anchor", 0), **ALIGN, "strength": strength}
+        align = ("AnimateX_AlignPose", given)
+        return saved(host, driver=load("dance.json"), anchor=load("chibi.json"), last=align)[0]
+
+    none, half, full = at(0.0), at(0.5), at(1.0)
+    same(none, dance, 0.01)
+    assert np.abs(half.points - (none.points + full.points) / 2).max() < 0.01
+    assert np.abs(full.points - none.points).max() > 20
+
+
+def test_rescale_gives_what_the_core_gives(host, dance):  # noqa: F811
+    given = {**RESCALE, "poses": ("driver", 0), "shape": "big head", "legs": 0.5, "drop_part": "left arm"}
+    poses, _ = saved(host, driver=load("dance.json"), last=("AnimateX_RescalePose", given))
+    shape = epi.Rescale(neck=1.5, face=2.2, legs=0.5, drop=("left arm",))
+    same(poses, epi.rescale(dance, shape).poses)
+    still, _ = saved(
+        host, driver=load("dance.json"), last=("AnimateX_RescalePose", {**RESCALE, "poses": ("driver", 0)})
+    )
+    same(still, dance)
+
+
+def test_clean_gives_what_the_core_gives(host, dance):  # noqa: F811
+    cleaned = ("AnimateX_CleanPose", {"poses": ("driver", 0), **CLEAN})
+    poses, shown = saved(host, driver=load("dance.json"), last=cleaned, report=("PreviewAny", {"source": ("last", 1)}))
+    wanted = clean(dance, CleanOptions())
+    same(poses, wanted.poses)
+    assert wanted.summary() in shown["report"]["text"][0] and shown["last"]["images"]
+
+
+def test_pictures_are_the_cores_pictures_over_black_and_over_a_background(host, dance):  # noqa: F811
+    Image.new("RGB", (64, 96), (10, 200, 30)).save(host.base / "input/green.png")
+    shown = host.run(
+        driver=load("dance.json", frame_load_cap=2),
+        behind=("LoadImage", {"image": "green.png"}),
+        black=("AnimateX_DrawPose", {"poses": ("driver", 0), **DRAW}),
+        over=("AnimateX_DrawPose", {"poses": ("driver", 0), "background": ("behind", 0), **DRAW, "opacity": 0.5}),
+        keep=("SaveImage", {"images": ("black", 0), "filename_prefix": "black"}),
+        keep2=("SaveImage", {"images": ("over", 0), "filename_prefix": "over"}),
+    )
+    two = dance.frames(slice(0, 2))
+    for picture, wanted in zip(shown["keep"]["images"], draw_poses(two), strict=True):
+        assert np.abs(host.picture(picture).astype(int) - wanted).max() <= 1
+    green = np.full((96, 64, 3), (10, 200, 30), np.uint8)
+    wanted = draw_poses(two, background=green, opacity=0.5)
+    for picture, one in zip(shown["keep2"]["images"], wanted, strict=True):
+        assert np.abs(host.picture(picture).astype(int) - one).max() <= 1
+
+
+def test_joints_by_hand_become_the_pose(host):  # noqa: F811
+    Image.new("RGB", (200, 400)).save(host.base / "input/black.png")
+    joints = json.dumps({"joints": {"nose": [0.5, 0.3], "neck": [0.5, 0.5]}, "absent": ["left arm"]})
+    poses, shown = saved(
+        host,
+        image=("LoadImage", {"image": "black.png"}),
+        last=("AnimateX_ManualPose", {"image": ("image", 0), "joints": joints, "complete": True}),
+    )
+    same(poses, place_figure(parse_joints(joints), 200, 400).poses)
+    assert host.picture(shown["last"]["animatex_picture"][0]).shape == (400, 200, 3)
+    wrong = {"image": ("image", 0), "joints": '{"joints": {"tail": [0, 0]}}', "complete": True}
+    with pytest.raises(RuntimeError, match="unknown joint 'tail'"):
+        saved(host, image=("LoadImage", {"image": "black.png"}), last=("AnimateX_ManualPose", wrong))
+
+
+def test_the_figure_stands_in_the_mask(host):  # noqa: F811
+    shape = np.zeros((400, 200, 4), np.uint8)
+    shape[100:300, 60:100] = 255  # LoadImage's mask is where the picture is transparent
+    Image.fromarray(255 - shape).save(host.base / "input/shape.png")
+    poses, shown = saved(
+        host,
+        image=("LoadImage", {"image": "shape.png"}),
+        last=("AnimateX_ManualPose", {"image": ("image", 0), "mask": ("image", 1), "joints": "", "complete": True}),
+    )
+    points = poses.points[0, 0, :20]
+    assert (points >= [58, 98]).all() and (points <= [102, 302]).all()
+    base = np.array(json.loads(shown["last"]["animatex_base"][0]))
+    assert base * [200, 400] == pytest.approx(points, abs=0.1)
+
+
+def odd_poses():
+    person = {"pose_keypoints_2d": [0.5, 0.25, 1.0] * 18}
+    frame = {"canvas_width": 64, "canvas_height": 96}
+    none = dict.fromkeys(("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d"))
+    nose = [0.4, 0.4, 0.01] + [0.0] * 51
+    return {
+        "nobody": [{"people": [], **frame}] * 3,
+        "normalised": [{"people": [{**person, **none}], **frame}] * 2,
+        "one low joint": [{"people": [{"pose_keypoints_2d": nose}], **frame}],
+        "all zero": [{"people": [{"pose_keypoints_2d": [0.0] * 54, **none}], **frame}],
+        "two people and none": [{"people": [person, person], **frame}, {"people": [], **frame}],
+        "far away": [{"people": [{"pose_keypoints_2d": [1e30, -1e30, 1.0] * 18}], **frame}] * 4,
+    }
+
+
+@pytest.mark.parametrize("name", odd_poses())
+def test_no_pose_stops_a_run(host, dance, name):  # noqa: F811
+    (host.base / "input/odd.json").write_text(json.dumps(odd_poses()[name]))
+    odd, dancer = ("odd", 0), ("dancer", 0)
+    shown = host.run(
+        odd=load("odd.json"),
+        dancer=load("dance.json", frame_load_cap=8),
+        clean=("AnimateX_CleanPose", {"poses": odd, **CLEAN}),
+        forth=("AnimateX_AlignPose", {"driving_poses": odd, "reference_pose": dancer, **ALIGN}),
+        back=("AnimateX_AlignPose", {"driving_poses": dancer, "reference_pose": odd, **ALIGN, "strength": 0.7}),
+        shape=("AnimateX_RescalePose", {"poses": odd, **RESCALE, "shape": "plush", "add_part": "legs"}),
+        draw=("AnimateX_DrawPose", {"poses": odd, **DRAW}),
+        check=("AnimateX_PoseReport", {"poses": odd, "reference_pose": dancer, "fps": 0.0}),
+        **{
+            f"save_{of}": ("AnimateX_SavePose", {"poses": (of, 0), "filename_prefix": f"odd/{of}", "fps": 0.0})
+            for of in ("clean", "forth", "back", "shape")
+        },
+        keep=("PreviewImage", {"images": ("draw", 0)}),
+    )
+    assert set(shown) >= {"clean", "forth", "back", "shape", "draw", "check", "keep"}
+    assert "!" in shown["check"]["text"][0]
+    for of in ("clean", "forth", "back", "shape"):
+        written = load_openpose(sorted((host.base / "output/odd").glob(f"{of}_*.json"))[-1])
+        assert np.isfinite(written.points).all() and np.abs(written.points).max() < 1e5
+
+
+def test_animal_poses_are_refused_with_the_way_out(host):  # noqa: F811
+    (host.base / "input/dog.json").write_text(json.dumps([{"version": "ap10k", "animals": []}]))
+    with pytest.raises(RuntimeError, match="AP10K animal poses"):
+        host.run(dog=load("dog.json"), check=("AnimateX_PoseReport", {"poses": ("dog", 0), "fps": 0.0}))
+
+
+@pytest.mark.parametrize("name", ["../user/default/comfy.settings.json", "/etc/hosts.json", "../x.json [output]"])
+def test_files_outside_of_the_folders_are_not_read(host, name):  # noqa: F811
+    with pytest.raises(RuntimeError, match=r"not in ComfyUI's input or output folder|Invalid file path"):
+        host.run(it=load(name), check=("AnimateX_PoseReport", {"poses": ("it", 0), "fps": 0.0}))
+
+
+def test_links_that_lead_outside_are_not_followed(host, tmp_path):  # noqa: F811
+    save_openpose(tmp_path / "secret.json", load_openpose(DANCE).frames(slice(0, 1)))
+    (host.base / "input/link.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(RuntimeError, match=r"not in ComfyUI's input or output folder|Invalid file path"):
+        host.run(it=load("link.json"), check=("AnimateX_PoseReport", {"poses": ("it", 0), "fps": 0.0}))
+
+
+def test_files_outside_of_the_output_folder_are_not_written(host, dance):  # noqa: F811
+    save = ("AnimateX_SavePose", {"poses": ("driver", 0), "filename_prefix": "../../escaped", "fps": 0.0})
+    with pytest.raises(RuntimeError, match="outside"):
+        host.run(driver=load("dance.json"), save=save)
+    assert not list(host.base.parent.glob("**/escaped*"))
+
+
+def test_a_missing_detector_says_what_to_put_where(host):  # noqa: F811
+    dwpose = ("AnimateX_LoadDWPose", {"detector": "no file found", "pose": "no file found", "device": "auto"})
+    Image.new("RGB", (20, 20)).save(host.base / "input/tiny.png")
+    extract = {"dwpose": ("dwpose", 0), "images": ("image", 0), "person": "best", "skip_detector": False}
+    with pytest.raises(RuntimeError, match=r"yolox_l.onnx and dw-ll_ucoco_384.onnx .* into .*models/dwpose"):
+        host.run(
+            dwpose=dwpose,
+            image=("LoadImage", {"image": "tiny.png"}),
+            extract=("AnimateX_ExtractPose", extract),
+            check=("AnimateX_PoseReport", {"poses": ("extract", 0), "fps": 0.0}),
+        )
