@@ -107,7 +107,7 @@ PRESETS = MappingProxyType(
         "child": Rescale(body=0.95, shoulders=0.9, neck=1.2, face=1.4, arms=0.85, legs=0.75, size=0.75),
         "armless": Rescale(drop=("arms",)),
         "legless": Rescale(drop=("legs",)),
-        "egg": Rescale(body=0.8, shoulders=0.5, neck=0.6, face=1.6, legs=0.35, size=1.4, drop=("arms",)),
+        "egg": Rescale(body=0.8, shoulders=0.5, neck=0.6, face=1.6, legs=0.35, feet=0.7, size=1.4, drop=("arms",)),
         "plush": Rescale(body=0.9, neck=0.9, face=1.8, arms=0.45, legs=0.35, feet=0.8, size=1.2, drop=("hands",)),
     }
 )

@@ -52,7 +52,7 @@ ADULT = np.array(
 
 # How far a bone's ratio may be from the ratio of the whole figure. A limb four times as long as its body is a
 # measuring error, a head five times as large is a cartoon; a foot's apparent length tells where it points, little more.
-_TRUNK, _LIMB, _HEAD, _HAND, _FOOT = (0.2, 4.0), (0.15, 4.0), (0.15, 8.0), (0.3, 3.0), (0.6, 1.6)
+_TRUNK, _LIMB, _HEAD, _HAND, _FOOT = (0.2, 4.0), (0.15, 4.0), (0.15, 8.0), (0.3, 3.0), (0.4, 2.0)
 LIMITS = np.array(
     (
         _HEAD, (1.0, 1.0), _TRUNK, _LIMB, _LIMB, _TRUNK, _LIMB, _LIMB, _TRUNK, _LIMB, _LIMB, _TRUNK, _LIMB, _LIMB,
