@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,14 @@ class LoadDWPose(io.ComfyNode):
                 f"pose detector: {', '.join(missing)}. Put yolox_l.onnx and dw-ll_ucoco_384.onnx (or their TorchScript "
                 f"files, which need no ONNX Runtime) into {os.path.join(folder_paths.models_dir, 'dwpose')} and press R"
             )
-        return io.NodeOutput(DWPose.load(files[detector], files[pose], device=device))
+        try:
+            return io.NodeOutput(DWPose.load(files[detector], files[pose], device=device))
+        except ImportError as error:
+            command = f'"{sys.executable}" -m pip install onnxruntime'
+            raise ImportError(
+                f"{error}. For this ComfyUI: {command} (NVIDIA: onnxruntime-gpu, AMD or Intel on Windows: "
+                "onnxruntime-directml), then start ComfyUI anew"
+            ) from error
 
 
 class ExtractPose(io.ComfyNode):
@@ -322,7 +331,10 @@ def _known() -> list[Path]:
 
 
 def _labels(paths: tuple[Path, ...]) -> list[str]:
-    return [_label(path) for path in paths] or [NO_FILE]
+    """Names for the list; what cannot run here for want of ONNX Runtime comes last."""
+    unusable = find_spec("onnxruntime") is None
+    ordered = sorted(paths, key=lambda path: unusable and path.suffix == ".onnx")
+    return [_label(path) for path in ordered] or [NO_FILE]
 
 
 def _label(path: Path) -> str:

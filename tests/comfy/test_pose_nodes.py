@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,14 @@ from PIL import Image
 from animatex_core.pose import epi
 from animatex_core.pose.clean import CleanOptions, clean
 from animatex_core.pose.draw import draw_poses
+from animatex_core.pose.dwpose import DWPose
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.manual import parse_joints, place_figure
 from tests.comfy.real_host import host  # noqa: F401  (a fixture)
+from tests.parity.networks import Detector, Pose, write_detector, write_torchscript
 
 DANCE = Path(__file__).parents[1] / "data/poses/dance_60.json"
+POSE_FILE = "dw-ll_ucoco_384_bs5.torchscript.pt"
 NODES = (
     "LoadDWPose", "ExtractPose", "CleanPose", "AlignPose", "RescalePose", "ManualPose", "DrawPose", "SavePose",
     "LoadPose", "PoseReport",
@@ -260,3 +265,84 @@ def test_a_missing_detector_says_what_to_put_where(host):  # noqa: F811
             extract=("AnimateX_ExtractPose", extract),
             check=("AnimateX_PoseReport", {"poses": ("extract", 0), "fps": 0.0}),
         )
+
+
+WIDTH, HEIGHT = 96, 128
+
+
+@pytest.fixture(scope="module")
+def networks(host):  # noqa: F811
+    """Small real networks where people keep them: ComfyUI's models, and the folder of comfyui_controlnet_aux."""
+    kept, aux = host.base / "models/dwpose", host.base / "custom_nodes/comfyui_controlnet_aux.disabled/ckpts/hr16"
+    kept.mkdir(parents=True)
+    aux.mkdir(parents=True)
+    boxes = [(20, 10, 70, 120, 0.9, 0, 2)]
+    write_detector(kept / "yolox_l.onnx", boxes, WIDTH, HEIGHT)
+    write_torchscript(kept / "yolox_l.torchscript.pt", Detector(boxes, WIDTH, HEIGHT), (1, 640, 640))
+    write_torchscript(aux / "dw-ll_ucoco_384_bs5.torchscript.pt", Pose(5), (5, 384, 288))
+    return kept, aux
+
+
+def listed(host, name):  # noqa: F811
+    given = host.get("/object_info/AnimateX_LoadDWPose")["AnimateX_LoadDWPose"]["input"]["required"][name]
+    return given[1]["options"] if given[0] == "COMBO" else given[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("skip_detector", [False, True])
+def test_poses_are_found_on_torch_alone(host, networks, skip_detector):  # noqa: F811
+    kept, aux = networks
+    detector, pose = "dwpose/yolox_l.torchscript.pt", "comfyui_controlnet_aux.disabled/ckpts/hr16/" + POSE_FILE
+    assert set(listed(host, "detector")) == {"dwpose/yolox_l.onnx", detector} and listed(host, "pose") == [pose]
+    Image.new("RGB", (WIDTH, HEIGHT), (160, 160, 160)).save(host.base / "input/grey.png")
+    given = {"dwpose": ("dwpose", 0), "images": ("two", 0), "person": "best", "skip_detector": skip_detector}
+    poses, shown = saved(
+        host,
+        dwpose=("AnimateX_LoadDWPose", {"detector": detector, "pose": pose, "device": "cpu"}),
+        image=("LoadImage", {"image": "grey.png"}),
+        two=("RepeatImageBatch", {"image": ("image", 0), "amount": 2}),
+        last=("AnimateX_ExtractPose", given),
+        report=("PreviewAny", {"source": ("last", 1)}),
+    )
+    frames = [np.full((HEIGHT, WIDTH, 3), 160, np.uint8)] * 2
+    wanted, _ = DWPose.load(kept / "yolox_l.torchscript.pt", aux / POSE_FILE, device="cpu").extract(
+        frames, skip_detector=skip_detector
+    )
+    assert poses.present[:, 0, :18].all()
+    same(poses, wanted, 0.6)  # a step of the network's answer, where another version of torch rounds otherwise
+    assert "2 frames in" in shown["report"]["text"][0] and "torch on cpu" in shown["report"]["text"][0]
+    assert shown["last"]["images"]
+
+
+def test_missing_onnxruntime_is_explained_with_the_command(host, networks):  # noqa: F811
+    python = os.environ["COMFYUI_PYTHON"]
+    if subprocess.run([python, "-c", "import onnxruntime"], capture_output=True).returncode == 0:
+        pytest.skip("this ComfyUI has onnxruntime")
+    assert listed(host, "detector")[-1] == "dwpose/yolox_l.onnx"  # what cannot run comes last
+    given = {"detector": "dwpose/yolox_l.onnx", "pose": listed(host, "pose")[0], "device": "auto"}
+    extract = {"dwpose": ("dwpose", 0), "images": ("image", 0), "person": "best", "skip_detector": False}
+    Image.new("RGB", (20, 20)).save(host.base / "input/tiny.png")
+    with pytest.raises(RuntimeError, match="-m pip install onnxruntime"):
+        host.run(
+            dwpose=("AnimateX_LoadDWPose", given),
+            image=("LoadImage", {"image": "tiny.png"}),
+            extract=("AnimateX_ExtractPose", extract),
+            check=("AnimateX_PoseReport", {"poses": ("extract", 0), "fps": 0.0}),
+        )
+
+
+def test_core_nodes_draw_our_poses(host, dance):  # noqa: F811
+    """The other side of the socket: what ComfyUI's own pose node makes of the poses that we give."""
+    shown = host.run(
+        driver=load("dance.json", frame_load_cap=3),
+        draw=("SDPoseDrawKeypoints", {
+            "keypoints": ("driver", 0), "draw_body": True, "draw_hands": True, "draw_face": True, "draw_feet": True,
+            "stick_width": 4, "face_point_size": 3, "score_threshold": 0.3, "draw_head": True,
+        }),
+        keep=("PreviewImage", {"images": ("draw", 0)}),
+    )  # fmt: skip
+    assert len(shown["keep"]["images"]) == 3
+    picture = host.picture(shown["keep"]["images"][0])
+    assert picture.shape == (dance.height, dance.width, 3)
+    for joint in dance.points[0, 0, :18][dance.present[0, 0, :18]].astype(int):
+        assert picture[joint[1] - 2 : joint[1] + 3, joint[0] - 2 : joint[0] + 3].any()
