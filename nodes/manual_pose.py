@@ -55,7 +55,7 @@ class PlaceJoints(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="The character's outline: the figure to start from is fitted to it.",
+                    tooltip="The character's outline (or its background): the figure to start from is fitted to it.",
                 ),
                 PoseKeypoint.Input(
                     "detected_pose",
@@ -110,14 +110,23 @@ def _place(
             return move_detected(detected, joints, complete)
     if mask is None:
         return place_figure(joints, *size, complete=complete)
-    outline = mask.reshape(-1, *mask.shape[-2:])[0].cpu().numpy()
+    outline, turned = _outline(mask)
     figure = figure_in_mask(outline)
     if figure is None:
         result = place_figure(joints, *size, complete=complete)
         return ManualPose(result.poses, f"the mask is empty; {result.report}")
     guess = figure.points * [size[0] / outline.shape[1], size[1] / outline.shape[0]]
     result = place_figure(joints, *size, guess=guess, complete=complete, source="the mask")
-    return ManualPose(result.poses, f"{result.report}; {figure.note}")
+    return ManualPose(result.poses, f"{result.report}; {turned}{figure.note}")
+
+
+def _outline(mask: torch.Tensor) -> tuple[np.ndarray, str]:
+    """The first mask, turned round where it covers the background (Load Image masks what is transparent)."""
+    outline = mask.reshape(-1, *mask.shape[-2:])[0].float().cpu().numpy()
+    border = np.concatenate([outline[0], outline[-1], outline[:, 0], outline[:, -1]])
+    if (border > 0.5).mean() > 0.5 and (outline <= 0.5).any():
+        return 1 - outline, "the mask covers the background and was turned round; "
+    return outline, ""
 
 
 def _fractions(result: ManualPose, size: tuple[int, int]) -> list[list[float] | None]:

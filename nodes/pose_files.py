@@ -60,7 +60,9 @@ class SavePose(io.ComfyNode):
         save_openpose(path, sequence)
         where = os.path.join(subfolder, os.path.basename(path)).replace(os.sep, "/") + " [output]"
         return io.NodeOutput(
-            write_poses(sequence, aligned=is_aligned(poses)), where, ui=show(cls, {"saved": Film(sequence)})
+            write_poses(sequence, aligned=is_aligned(poses), certain=False),
+            where,
+            ui=show(cls, {"saved": Film(sequence)}),
         )
 
 
@@ -119,7 +121,7 @@ class LoadPose(io.ComfyNode):
         """Read, and cut to the wanted frames."""
         poses = load_openpose(_path(file), normalised=UNITS[units])
         poses = _cut(poses, skip_first_frames, frame_load_cap)
-        frames, fps = write_poses(poses), float(poses.fps or 0.0)
+        frames, fps = write_poses(poses, certain=False), float(poses.fps or 0.0)
         return io.NodeOutput(frames, fps, len(poses), examine(poses).text(), ui=show(cls, {"loaded": Film(poses)}))
 
 

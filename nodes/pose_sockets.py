@@ -38,13 +38,14 @@ def read_poses(frames: Any, name: str, fps: float | None = None) -> PoseSequence
         raise ValueError(f"{name}: {error}") from None
 
 
-def write_poses(poses: PoseSequence, *, aligned: bool = False) -> list[dict[str, Any]]:
-    """POSE_KEYPOINT in pixels with certain scores, which every pack reads (some drop what is below 1).
+def write_poses(poses: PoseSequence, *, aligned: bool = False, certain: bool = True) -> list[dict[str, Any]]:
+    """POSE_KEYPOINT in pixels.
 
     aligned: note that the body is not the driver's own any more, for Encode Motion to warn.
+    certain: every score as 1, which every pack reads (some drop what is below); else the scores as they are.
     """
     note = {ALIGNED: True} if aligned else {}
-    return [frame | note for frame in to_pose_keypoint(poses, certain=True)]
+    return [frame | note for frame in to_pose_keypoint(poses, certain=certain)]
 
 
 def is_aligned(frames: Any) -> bool:

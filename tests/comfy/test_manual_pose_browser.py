@@ -267,3 +267,22 @@ def test_joints_are_kept_in_the_workflow(canvas):
     canvas.page.wait_for_timeout(1000)
     assert canvas.value == value
     assert canvas.figure[1].count("absent") == 2 and canvas.figure[1][0] == "placed"
+
+
+def test_after_a_run_the_hollow_figure_stands_in_the_mask(canvas, host):  # noqa: F811
+    outline = np.asarray(cat()).astype(int)
+    character = np.abs(outline - outline[0, 0]).sum(-1) > 30
+    picture = cat().convert("RGBA")
+    picture.putalpha(Image.fromarray((character * 255).astype(np.uint8)))
+    picture.save(host.base / "input/cut_out.png")
+    slot = f"{NODE}.inputs.findIndex(slot => slot.name === 'mask')"
+    canvas.page.evaluate("app.graph.getNodeById(1).widgets[0].value = 'cut_out.png'")
+    canvas.page.evaluate(f"app.graph.getNodeById(1).connect(1, {NODE}, {slot})")
+    canvas.page.wait_for_function(f"{NODE}.widgets[0].animatexCanvas.picture?.src.includes('cut_out.png')")
+    pose = queue(canvas, host)
+    shown, kinds = canvas.figure
+    assert set(kinds) == {"guessed"} and canvas.value == ""
+    points = pose.points[0, 0, :20]
+    assert shown * [WIDTH, HEIGHT] == pytest.approx(points, abs=0.2)
+    on_the_cat = [character[int(y) - 4 : int(y) + 5, int(x) - 4 : int(x) + 5].any() for x, y in points]
+    assert all(on_the_cat)

@@ -16,7 +16,7 @@ from animatex_core.pose.clean import CleanOptions, clean
 from animatex_core.pose.draw import draw_poses
 from animatex_core.pose.dwpose import DWPose
 from animatex_core.pose.io import load_openpose, save_openpose
-from animatex_core.pose.manual import parse_joints, place_figure
+from animatex_core.pose.manual import move_detected, parse_joints, place_figure
 from tests.comfy.real_host import host  # noqa: F401  (a fixture)
 from tests.parity.networks import Detector, Pose, write_detector, write_torchscript
 
@@ -35,6 +35,7 @@ CLEAN = {
     "person": "main", "min_score": 0.3, "fix_swaps": True, "remove_outliers": True, "max_gap": 8, "no_person": "hold",
     "smoothing": "one-euro", "smoothing_strength": 1.0, "fps": 24.0,
 }  # fmt: skip
+OFF = {"fix_swaps": False, "remove_outliers": False, "max_gap": 0, "no_person": "blank", "smoothing": "none"}
 SHAPE = dict.fromkeys((*epi.OPERATIONS, "size"), 1.0)
 RESCALE = {"shape": "custom", "strength": 1.0, **SHAPE, "drop_part": "none", "add_part": "none"}
 DRAW = {
@@ -172,19 +173,70 @@ def test_joints_by_hand_become_the_pose(host):  # noqa: F811
         saved(host, image=("LoadImage", {"image": "black.png"}), last=("AnimateX_ManualPose", wrong))
 
 
-def test_the_figure_stands_in_the_mask(host):  # noqa: F811
+@pytest.mark.parametrize("transparent", ["background", "character"])
+def test_the_figure_stands_in_the_mask(host, transparent):  # noqa: F811
     shape = np.zeros((400, 200, 4), np.uint8)
-    shape[100:300, 60:100] = 255  # LoadImage's mask is where the picture is transparent
-    Image.fromarray(255 - shape).save(host.base / "input/shape.png")
+    shape[100:300, 60:100] = 255
+    # LoadImage's mask is where the picture is transparent
+    Image.fromarray(shape if transparent == "background" else 255 - shape).save(host.base / f"input/{transparent}.png")
     poses, shown = saved(
         host,
-        image=("LoadImage", {"image": "shape.png"}),
+        image=("LoadImage", {"image": f"{transparent}.png"}),
         last=("AnimateX_ManualPose", {"image": ("image", 0), "mask": ("image", 1), "joints": "", "complete": True}),
     )
     points = poses.points[0, 0, :20]
     assert (points >= [58, 98]).all() and (points <= [102, 302]).all()
+    assert ("turned round" in shown["last"]["text"][0]) == (transparent == "background")
     base = np.array(json.loads(shown["last"]["animatex_base"][0]))
     assert base * [200, 400] == pytest.approx(points, abs=0.1)
+
+
+def test_a_detected_pose_is_corrected_by_hand(host, dance):  # noqa: F811
+    Image.new("RGB", (dance.width, dance.height)).save(host.base / "input/stage.png")
+    joints = json.dumps({"joints": {"nose": [0.5, 0.1]}, "absent": ["legs"]})
+    given = {"image": ("image", 0), "detected_pose": ("found", 0), "joints": joints, "complete": True}
+    poses, _ = saved(
+        host,
+        image=("LoadImage", {"image": "stage.png"}),
+        found=load("dance.json", frame_load_cap=1),
+        last=("AnimateX_ManualPose", given),
+    )
+    same(poses, move_detected(dance.frames(slice(0, 1)), parse_joints(joints)).poses)
+    assert poses.points[0, 0, 0] == pytest.approx([0.5 * dance.width, 0.1 * dance.height], abs=0.01)
+
+
+SDPOSE = """
+import json, sys
+sys.path.insert(0, {comfy!r})
+sys.argv = ["main.py", "--cpu"]
+import comfy.options
+comfy.options.enable_args_parsing()
+import numpy as np
+from comfy_extras.nodes_sdpose import _to_openpose_frames as frames
+rng = np.random.default_rng(3)
+points = [[rng.uniform(0, 400, (133, 2))] for _ in range(3)]
+scores = [[np.where(np.arange(133) % 4 == 0, 0.01, 0.9)] for _ in range(3)]
+json.dump([frames(points, scores, 480, 400), np.array(points)[:, 0].tolist()], sys.stdout)
+"""
+
+
+def test_poses_of_cores_own_extractor_are_read(host):  # noqa: F811
+    """Its frames as its own code writes them: real scores, feet of three points, 70 points of the face."""
+    code = SDPOSE.format(comfy=os.environ["COMFYUI_PATH"])
+    ran = subprocess.run([os.environ["COMFYUI_PYTHON"], "-c", code], capture_output=True, text=True)
+    if "ImportError" in ran.stderr:
+        pytest.skip("this ComfyUI has no SDPose extractor, or another one")
+    frames, points = json.loads(ran.stdout[ran.stdout.index("[[") :])
+    (host.base / "input/sdpose.json").write_text(json.dumps(frames))
+    poses, _ = saved(host, last=load("sdpose.json"))
+    assert (poses.width, poses.height, len(poses)) == (400, 480, 3)
+    wrist, nose = np.array(points)[:, 9], np.array(points)[:, 0]  # COCO's left wrist and nose
+    assert poses.points[:, 0, 7] == pytest.approx(wrist, abs=0.01)
+    assert poses.points[:, 0, 0] == pytest.approx(nose, abs=0.01)
+    assert poses.present[:, 0, :18].all()  # any score above 0 counts ...
+    cleaned = ("AnimateX_CleanPose", {"poses": ("all", 0), **CLEAN, **OFF})
+    sure, _ = saved(host, all=load("sdpose.json"), last=cleaned)
+    assert not sure.present[:, 0, 0].any() and sure.present[:, 0, 7].all()  # ... until Clean Poses is told otherwise
 
 
 def odd_poses():
