@@ -124,10 +124,3 @@ class RealHost:
         """A picture that a node showed, uint8 RGB [H, W, 3]."""
         with urllib.request.urlopen(f"{self.url}/view?{urllib.parse.urlencode(shown)}", timeout=30) as answer:
             return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    """One ComfyUI for all tests of a module."""
-    with RealHost(tmp_path_factory.mktemp("comfy")) as running:
-        yield running

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.manual import JOINTS, parse_joints, place_figure
-from tests.comfy.real_host import host, skip_loudly  # noqa: F401  (host is a fixture)
+from tests.comfy.real_host import skip_loudly
 
 pytestmark = pytest.mark.slow
 WIDTH, HEIGHT = 480, 640
@@ -138,7 +138,7 @@ NODE = "window.app.graph.getNodeById(2)"
 
 
 @pytest.fixture(scope="module", params=RENDERERS)
-def page(request, host, browser):  # noqa: F811
+def page(request, host, browser):
     """ComfyUI in the browser, with each of its two ways to show nodes."""
     cat().save(host.base / "input/cat.png")
     page = browser.new_page(viewport={"width": 1560, "height": 960})
@@ -165,7 +165,7 @@ def canvas(page):
     return Canvas(page)
 
 
-def queue(canvas, host):  # noqa: F811
+def queue(canvas, host):
     """Press Run and wait; the pose that was written."""
     written = set((host.base / "output/hand").glob("*.json"))
     canvas.page.evaluate("app.queuePrompt(0)")
@@ -189,7 +189,7 @@ def test_the_picture_is_there_before_the_first_run(canvas):
     assert shown == pytest.approx(wanted, abs=1e-4)
 
 
-def test_dragged_joints_and_an_absent_arm_reach_the_result(canvas, host):  # noqa: F811
+def test_dragged_joints_and_an_absent_arm_reach_the_result(canvas, host):
     canvas.drag_joint("nose", (0.5, 0.36))
     canvas.drag_joint("neck", (0.5, 0.5))
     canvas.drag_joint("right wrist", (0.22, 0.68))
@@ -269,7 +269,7 @@ def test_joints_are_kept_in_the_workflow(canvas):
     assert canvas.figure[1].count("absent") == 2 and canvas.figure[1][0] == "placed"
 
 
-def test_after_a_run_the_hollow_figure_stands_in_the_mask(canvas, host):  # noqa: F811
+def test_after_a_run_the_hollow_figure_stands_in_the_mask(canvas, host):
     outline = np.asarray(cat()).astype(int)
     character = np.abs(outline - outline[0, 0]).sum(-1) > 30
     picture = cat().convert("RGBA")

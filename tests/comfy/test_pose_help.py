@@ -8,12 +8,12 @@ import urllib.request
 
 import pytest
 
-from tests.comfy.real_host import ROOT, host  # noqa: F401  (host is a fixture)
+from tests.comfy.real_host import ROOT
 from tests.comfy.test_pose_nodes import NODES
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_the_help_page_is_served_and_names_only_inputs_that_exist(host, name):  # noqa: F811
+def test_the_help_page_is_served_and_names_only_inputs_that_exist(host, name):
     node = host.get(f"/object_info/AnimateX_{name}")[f"AnimateX_{name}"]
     with urllib.request.urlopen(f"{host.url}/extensions/animate-x/docs/AnimateX_{name}/en.md", timeout=30) as answer:
         text = answer.read().decode()
@@ -25,7 +25,7 @@ def test_the_help_page_is_served_and_names_only_inputs_that_exist(host, name):  
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("name", NODES)
-def test_names_and_tooltips_are_there_in_every_language(host, name, language):  # noqa: F811
+def test_names_and_tooltips_are_there_in_every_language(host, name, language):
     node = host.get(f"/object_info/AnimateX_{name}")[f"AnimateX_{name}"]
     told = json.loads((ROOT / f"locales/{language}/nodeDefs.json").read_text(encoding="utf-8"))[f"AnimateX_{name}"]
     given = {**node["input"]["required"], **node["input"].get("optional", {})}

@@ -17,7 +17,6 @@ from animatex_core.pose.draw import draw_poses
 from animatex_core.pose.dwpose import DWPose
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.manual import move_detected, parse_joints, place_figure
-from tests.comfy.real_host import host  # noqa: F401  (a fixture)
 from tests.parity.networks import Detector, Pose, write_detector, write_torchscript
 
 DANCE = Path(__file__).parents[1] / "data/poses/dance_60.json"
@@ -44,7 +43,7 @@ DRAW = {
 
 
 @pytest.fixture(scope="module")
-def dance(host):  # noqa: F811
+def dance(host):
     poses = load_openpose(DANCE)
     save_openpose(host.base / "input/dance.json", poses)
     save_openpose(host.base / "input/chibi.json", epi.rescale(poses.frames(slice(0, 1)), epi.PRESETS["chibi"]).poses)
@@ -55,7 +54,7 @@ def load(name, **changed):
     return ("AnimateX_LoadPose", {"file": name, **LOAD, **changed})
 
 
-def saved(host, **nodes):  # noqa: F811
+def saved(host, **nodes):
     """Run with the node `last` saved; the poses that were written, and what was shown."""
     shown = host.run(**nodes, save=("AnimateX_SavePose", {"poses": ("last", 0), "filename_prefix": "t/x", "fps": 24.0}))
     files = sorted((host.base / "output/t").glob("x_*.json"))
@@ -68,7 +67,7 @@ def same(ours, theirs, away=0.01):
     assert np.abs(ours.points - np.where(theirs.present[..., None], theirs.points, 0)).max() <= away
 
 
-def test_every_node_is_there_with_a_tooltip_on_every_input_and_output(host):  # noqa: F811
+def test_every_node_is_there_with_a_tooltip_on_every_input_and_output(host):
     known = host.get("/object_info")
     for name in NODES:
         node = known[f"AnimateX_{name}"]
@@ -78,7 +77,7 @@ def test_every_node_is_there_with_a_tooltip_on_every_input_and_output(host):  # 
         assert node["category"].startswith("AnimateX")
 
 
-def test_poses_pass_through_files_unchanged(host, dance):  # noqa: F811
+def test_poses_pass_through_files_unchanged(host, dance):
     poses, shown = saved(host, last=load("dance.json"))
     same(poses, dance, 0)
     assert poses.fps == 24.0
@@ -88,7 +87,7 @@ def test_poses_pass_through_files_unchanged(host, dance):  # noqa: F811
 
 
 @pytest.mark.parametrize("mode", ["full", "similarity", "off"])
-def test_align_gives_what_the_core_gives(host, dance, mode):  # noqa: F811
+def test_align_gives_what_the_core_gives(host, dance, mode):
     poses, shown = saved(
         host,
         driver=load("dance.json"),
@@ -108,7 +107,7 @@ def test_align_gives_what_the_core_gives(host, dance, mode):  # noqa: F811
     assert before_after.shape[0] > 480 and len(np.unique(before_after.reshape(-1, 3), axis=0)) > 20
 
 
-def test_align_at_half_strength_lies_between(host, dance):  # noqa: F811
+def test_align_at_half_strength_lies_between(host, dance):
     def at(strength):
         given = {"driving_poses": ("driver", 0), "reference_pose": ("anchor", 0), **ALIGN, "strength": strength}
         align = ("AnimateX_AlignPose", given)
@@ -120,7 +119,7 @@ def test_align_at_half_strength_lies_between(host, dance):  # noqa: F811
     assert np.abs(full.points - none.points).max() > 20
 
 
-def test_rescale_gives_what_the_core_gives(host, dance):  # noqa: F811
+def test_rescale_gives_what_the_core_gives(host, dance):
     given = {**RESCALE, "poses": ("driver", 0), "shape": "big head", "legs": 0.5, "drop_part": "left arm"}
     poses, _ = saved(host, driver=load("dance.json"), last=("AnimateX_RescalePose", given))
     shape = epi.Rescale(neck=1.5, face=2.2, legs=0.5, drop=("left arm",))
@@ -131,7 +130,7 @@ def test_rescale_gives_what_the_core_gives(host, dance):  # noqa: F811
     same(still, dance)
 
 
-def test_clean_gives_what_the_core_gives(host, dance):  # noqa: F811
+def test_clean_gives_what_the_core_gives(host, dance):
     cleaned = ("AnimateX_CleanPose", {"poses": ("driver", 0), **CLEAN})
     poses, shown = saved(host, driver=load("dance.json"), last=cleaned, report=("PreviewAny", {"source": ("last", 1)}))
     wanted = clean(dance, CleanOptions())
@@ -139,7 +138,7 @@ def test_clean_gives_what_the_core_gives(host, dance):  # noqa: F811
     assert wanted.summary() in shown["report"]["text"][0] and shown["last"]["images"]
 
 
-def test_pictures_are_the_cores_pictures_over_black_and_over_a_background(host, dance):  # noqa: F811
+def test_pictures_are_the_cores_pictures_over_black_and_over_a_background(host, dance):
     Image.new("RGB", (64, 96), (10, 200, 30)).save(host.base / "input/green.png")
     shown = host.run(
         driver=load("dance.json", frame_load_cap=2),
@@ -158,7 +157,7 @@ def test_pictures_are_the_cores_pictures_over_black_and_over_a_background(host, 
         assert np.abs(host.picture(picture).astype(int) - one).max() <= 1
 
 
-def test_joints_by_hand_become_the_pose(host):  # noqa: F811
+def test_joints_by_hand_become_the_pose(host):
     Image.new("RGB", (200, 400)).save(host.base / "input/black.png")
     joints = json.dumps({"joints": {"nose": [0.5, 0.3], "neck": [0.5, 0.5]}, "absent": ["left arm"]})
     poses, shown = saved(
@@ -174,7 +173,7 @@ def test_joints_by_hand_become_the_pose(host):  # noqa: F811
 
 
 @pytest.mark.parametrize("transparent", ["background", "character"])
-def test_the_figure_stands_in_the_mask(host, transparent):  # noqa: F811
+def test_the_figure_stands_in_the_mask(host, transparent):
     shape = np.zeros((400, 200, 4), np.uint8)
     shape[100:300, 60:100] = 255
     # LoadImage's mask is where the picture is transparent
@@ -191,7 +190,7 @@ def test_the_figure_stands_in_the_mask(host, transparent):  # noqa: F811
     assert base * [200, 400] == pytest.approx(points, abs=0.1)
 
 
-def test_a_detected_pose_is_corrected_by_hand(host, dance):  # noqa: F811
+def test_a_detected_pose_is_corrected_by_hand(host, dance):
     Image.new("RGB", (dance.width, dance.height)).save(host.base / "input/stage.png")
     joints = json.dumps({"joints": {"nose": [0.5, 0.1]}, "absent": ["legs"]})
     given = {"image": ("image", 0), "detected_pose": ("found", 0), "joints": joints, "complete": True}
@@ -220,7 +219,7 @@ json.dump([frames(points, scores, 480, 400), np.array(points)[:, 0].tolist()], s
 """
 
 
-def test_poses_of_cores_own_extractor_are_read(host):  # noqa: F811
+def test_poses_of_cores_own_extractor_are_read(host):
     """Its frames as its own code writes them: real scores, feet of three points, 70 points of the face."""
     code = SDPOSE.format(comfy=os.environ["COMFYUI_PATH"])
     ran = subprocess.run([os.environ["COMFYUI_PYTHON"], "-c", code], capture_output=True, text=True)
@@ -255,7 +254,7 @@ def odd_poses():
 
 
 @pytest.mark.parametrize("name", odd_poses())
-def test_no_pose_stops_a_run(host, dance, name):  # noqa: F811
+def test_no_pose_stops_a_run(host, dance, name):
     (host.base / "input/odd.json").write_text(json.dumps(odd_poses()[name]))
     odd, dancer = ("odd", 0), ("dancer", 0)
     shown = host.run(
@@ -280,33 +279,33 @@ def test_no_pose_stops_a_run(host, dance, name):  # noqa: F811
         assert np.isfinite(written.points).all() and np.abs(written.points).max() < 1e5
 
 
-def test_animal_poses_are_refused_with_the_way_out(host):  # noqa: F811
+def test_animal_poses_are_refused_with_the_way_out(host):
     (host.base / "input/dog.json").write_text(json.dumps([{"version": "ap10k", "animals": []}]))
     with pytest.raises(RuntimeError, match="AP10K animal poses"):
         host.run(dog=load("dog.json"), check=("AnimateX_PoseReport", {"poses": ("dog", 0), "fps": 0.0}))
 
 
 @pytest.mark.parametrize("name", ["../user/default/comfy.settings.json", "/etc/hosts.json", "../x.json [output]"])
-def test_files_outside_of_the_folders_are_not_read(host, name):  # noqa: F811
+def test_files_outside_of_the_folders_are_not_read(host, name):
     with pytest.raises(RuntimeError, match=r"not in ComfyUI's input or output folder|Invalid file path"):
         host.run(it=load(name), check=("AnimateX_PoseReport", {"poses": ("it", 0), "fps": 0.0}))
 
 
-def test_links_that_lead_outside_are_not_followed(host, tmp_path):  # noqa: F811
+def test_links_that_lead_outside_are_not_followed(host, tmp_path):
     save_openpose(tmp_path / "secret.json", load_openpose(DANCE).frames(slice(0, 1)))
     (host.base / "input/link.json").symlink_to(tmp_path / "secret.json")
     with pytest.raises(RuntimeError, match=r"not in ComfyUI's input or output folder|Invalid file path"):
         host.run(it=load("link.json"), check=("AnimateX_PoseReport", {"poses": ("it", 0), "fps": 0.0}))
 
 
-def test_files_outside_of_the_output_folder_are_not_written(host, dance):  # noqa: F811
+def test_files_outside_of_the_output_folder_are_not_written(host, dance):
     save = ("AnimateX_SavePose", {"poses": ("driver", 0), "filename_prefix": "../../escaped", "fps": 0.0})
     with pytest.raises(RuntimeError, match="outside"):
         host.run(driver=load("dance.json"), save=save)
     assert not list(host.base.parent.glob("**/escaped*"))
 
 
-def test_a_missing_detector_says_what_to_put_where(host):  # noqa: F811
+def test_a_missing_detector_says_what_to_put_where(host):
     dwpose = ("AnimateX_LoadDWPose", {"detector": "no file found", "pose": "no file found", "device": "auto"})
     Image.new("RGB", (20, 20)).save(host.base / "input/tiny.png")
     extract = {"dwpose": ("dwpose", 0), "images": ("image", 0), "person": "best", "skip_detector": False}
@@ -323,7 +322,7 @@ WIDTH, HEIGHT = 96, 128
 
 
 @pytest.fixture(scope="module")
-def networks(host):  # noqa: F811
+def networks(host):
     """Small real networks where people keep them: ComfyUI's models, and the folder of comfyui_controlnet_aux."""
     kept, aux = host.base / "models/dwpose", host.base / "custom_nodes/comfyui_controlnet_aux.disabled/ckpts/hr16"
     kept.mkdir(parents=True)
@@ -335,14 +334,14 @@ def networks(host):  # noqa: F811
     return kept, aux
 
 
-def listed(host, name):  # noqa: F811
+def listed(host, name):
     given = host.get("/object_info/AnimateX_LoadDWPose")["AnimateX_LoadDWPose"]["input"]["required"][name]
     return given[1]["options"] if given[0] == "COMBO" else given[0]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.parametrize("skip_detector", [False, True])
-def test_poses_are_found_on_torch_alone(host, networks, skip_detector):  # noqa: F811
+def test_poses_are_found_on_torch_alone(host, networks, skip_detector):
     kept, aux = networks
     detector, pose = "dwpose/yolox_l.torchscript.pt", "comfyui_controlnet_aux.disabled/ckpts/hr16/" + POSE_FILE
     assert set(listed(host, "detector")) == {"dwpose/yolox_l.onnx", detector} and listed(host, "pose") == [pose]
@@ -366,7 +365,7 @@ def test_poses_are_found_on_torch_alone(host, networks, skip_detector):  # noqa:
     assert shown["last"]["images"]
 
 
-def test_missing_onnxruntime_is_explained_with_the_command(host, networks):  # noqa: F811
+def test_missing_onnxruntime_is_explained_with_the_command(host, networks):
     python = os.environ["COMFYUI_PYTHON"]
     if subprocess.run([python, "-c", "import onnxruntime"], capture_output=True).returncode == 0:
         pytest.skip("this ComfyUI has onnxruntime")
@@ -383,7 +382,7 @@ def test_missing_onnxruntime_is_explained_with_the_command(host, networks):  # n
         )
 
 
-def test_core_nodes_draw_our_poses(host, dance):  # noqa: F811
+def test_core_nodes_draw_our_poses(host, dance):
     """The other side of the socket: what ComfyUI's own pose node makes of the poses that we give."""
     shown = host.run(
         driver=load("dance.json", frame_load_cap=3),

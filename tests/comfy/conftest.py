@@ -1,0 +1,14 @@
+"""What the tests in a real ComfyUI share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.comfy.real_host import RealHost
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory):
+    """One ComfyUI with this pack for all tests; its folders are under `host.base`."""
+    with RealHost(tmp_path_factory.mktemp("comfy")) as running:
+        yield running
