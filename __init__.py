@@ -6,8 +6,6 @@ from importlib.util import find_spec
 
 WEB_DIRECTORY = "./web"
 
-WEB_DIRECTORY = "web"
-
 if find_spec("comfy_api") is not None:
     from comfy_api.latest import ComfyExtension, io
 
