@@ -1,4 +1,4 @@
-"""The command line: animate-x animate | convert | inspect | export | demo."""
+"""The command line: animate-x animate | pose | convert | inspect | export | demo."""
 
 from __future__ import annotations
 
@@ -57,12 +57,15 @@ def _set_up_log(quiet: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .cli_pose import add_pose
+
     parser = argparse.ArgumentParser(
         prog="animate-x", description="One picture of any character, one motion, one clip."
     )
     parser.add_argument("--quiet", action="store_true", help="warnings and errors only")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_animate(commands.add_parser("animate", help="animate a picture"))
+    add_pose(commands.add_parser("pose", help="a video -> its poses (OpenPose JSON)"), say)
     _add_convert(commands.add_parser("convert", help="released weights (.pth, .ckpt, .bin) -> one .safetensors"))
     inspect = commands.add_parser("inspect", help="say what a weights file is, and what it lacks")
     inspect.add_argument("file", type=Path, nargs="+")
@@ -301,8 +304,11 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
+    import torch
+
     from .demo import demo
 
+    torch.set_num_threads(1)  # its layers are too small to share; on a busy machine threads would wait for each other
     for line in demo(options.out, _progress_bar()):
         say(line)
 
