@@ -15,9 +15,9 @@ PACK = "animate_x_pack"
 
 
 def start(comfy: str, base: str) -> None:
-    """Make `comfy` importable on the CPU with its folders under `base`."""
+    """Make `comfy` importable on the CPU, CLIP in fp32 too, with its folders under `base`."""
     sys.path.insert(0, comfy)
-    sys.argv = ["main.py", "--cpu", "--base-directory", base, "--preview-method", "latent2rgb"]
+    sys.argv = ["main.py", "--cpu", "--fp32-text-enc", "--base-directory", base, "--preview-method", "latent2rgb"]
     import comfy.options
 
     comfy.options.enable_args_parsing()

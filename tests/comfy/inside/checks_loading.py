@@ -1,0 +1,91 @@
+"""Files in and out: dtypes, what Save Model writes, wrong files."""
+
+import folder_paths
+import torch
+from checks_conds import run
+from checks_inputs import refused
+from checks_patches import lora_of
+from comfy.sd import load_lora_for_models
+from comfy_execution.graph_utils import ExecutionBlocker
+from comfy_extras.nodes_model_merging import ModelSave
+from kit import relative
+
+
+def load(kit, name, dtype="default"):
+    """Outputs of Load Model."""
+    folder_paths.filename_list_cache.clear()
+    return kit.call("LoadModel", model_name=name, weight_dtype=dtype)
+
+
+def check_weight_dtypes(kit):
+    conditioning = kit.conditioning(4)
+    plain, figures = run(kit, conditioning), {}
+    for dtype in ("fp32", "fp16", "bf16", "fp8_e4m3fn", "fp8_e5m2"):
+        model = load(kit, kit.model_path.name, dtype)[0]
+        weight = model.model.diffusion_model.unet.time_in.weight
+        found = run(kit, conditioning, model=model)
+        assert torch.isfinite(found).all() and str(weight.dtype)[6:9].replace("flo", "") is not None
+        figures[dtype] = {"distance": relative(found, plain), "held as": str(weight.dtype).removeprefix("torch.")}
+    assert figures["fp32"]["distance"] == 0
+    assert figures["fp16"]["distance"] < figures["fp8_e4m3fn"]["distance"] < 1
+    assert figures["fp8_e5m2"]["held as"] == "float8_e5m2"
+    return figures
+
+
+def check_save_model_and_load_it(kit):
+    """With a LoRA baked in, as people do; ours loads what core wrote, configuration included."""
+    conditioning = kit.conditioning(4)
+    model, _ = load_lora_for_models(kit.model, None, lora_of(kit.model), 1.0, 0)
+    wanted = run(kit, conditioning, model=model)
+    folder_paths.set_output_directory(str(kit.base / "models"))
+    ModelSave().save(model, "diffusion_models/saved")
+    saved = sorted((kit.base / "models" / "diffusion_models").glob("saved*.safetensors"))[-1]
+    found, clip, vae = load(kit, saved.name)
+    assert found.model.config == kit.model.model.config
+    assert isinstance(clip, ExecutionBlocker) and "Load CLIP Vision" in clip.message
+    assert isinstance(vae, ExecutionBlocker) and "Load VAE" in vae.message
+    distance = relative(run(kit, conditioning, model=found), wanted)
+    assert distance < 1e-6, distance
+    return {"distance": distance}
+
+
+def check_other_files_are_named(kit):
+    folder = kit.base / "models" / "diffusion_models"
+    from safetensors.torch import save_file
+
+    save_file({"double_blocks.0.img_attn.qkv.weight": torch.zeros(4, 4)}, folder / "other.safetensors")
+    refused(lambda: load(kit, "other.safetensors"), "Flux")
+    torch.save({"a": torch.zeros(2)}, folder / "released.pth")
+    refused(lambda: load(kit, "released.pth"), "Convert Animate-X Weights")
+    (folder / "broken.safetensors").write_bytes(kit.model_path.read_bytes()[:5000])
+    refused(lambda: load(kit, "broken.safetensors"), "broken.safetensors")
+    refused(lambda: load(kit, "gone.safetensors"), "no such file")
+    options = kit.nodes["AnimateX_LoadModel"].define_schema().inputs[0].options
+    assert {"other.safetensors", "released.pth", kit.model_path.name} <= set(options)
+    assert options.index(kit.model_path.name) == 0
+
+
+def check_names_of_new_files_stay_in_the_folder(kit):
+    target = kit.pack("nodes.loaders")._target
+    inside = target("sub/animate-x")
+    assert inside.startswith(folder_paths.get_folder_paths("diffusion_models")[0])
+    for name in ("", "../x", "/etc/x", "a/../../x", "x\0y"):
+        refused(lambda name=name: target(name), "filename")
+
+
+def check_convert_node(kit):
+    """A released-layout file becomes one that loads, from inside ComfyUI."""
+    core = kit.pack("animatex_core.convert")
+    folder = kit.base / "models" / "animatex"
+    folder.mkdir(parents=True, exist_ok=True)
+    core.export(kit.model_path, folder / "animate-x_ckpt.safetensors")
+    folder_paths.filename_list_cache.clear()
+    report = kit.call(
+        "ConvertWeights", checkpoint="animate-x_ckpt.safetensors", text_encoder=kit.model_path.name, clip_vision="none",
+        vae=kit.model_path.name, dtype="fp32", filename="converted",
+    )[0]  # fmt: skip
+    assert "converted.safetensors" in report
+    model, clip, vae = load(kit, "converted.safetensors")
+    conditioning = kit.conditioning(4)
+    assert torch.equal(run(kit, conditioning, model=model), run(kit, conditioning))
+    assert isinstance(clip, ExecutionBlocker) and not isinstance(vae, ExecutionBlocker)

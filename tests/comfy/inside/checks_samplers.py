@@ -1,0 +1,161 @@
+"""Our sampler, the core's, the command line's, and ComfyUI's own."""
+
+import json
+
+import comfy.samplers
+import torch
+from checks_conds import run
+from comfy_extras import nodes_custom_sampler as custom
+from kit import HEIGHT, POSES, WIDTH, relative
+
+SAME = 1e-5
+PAIRS = (
+    ("euler", "normal"), ("dpmpp_2m", "karras"), ("uni_pc", "simple"), ("dpmpp_2m_sde", "exponential"),
+    ("lcm", "sgm_uniform"), ("euler_ancestral", "beta"), ("res_multistep", "kl_optimal"), ("heun", "ddim_uniform"),
+    ("ddim", "ddim_uniform"), ("dpmpp_sde", "linear_quadratic"),
+)  # fmt: skip
+
+
+def released(kit, conditioning, **changes):
+    """Latents of our sampler."""
+    positive, negative, latent = conditioning
+    inputs = {"seed": 7, "steps": 10, "cfg": 2.5} | changes
+    return kit.call("Sampler", model=kit.model, positive=positive, negative=negative, latent=latent, **inputs)[0][
+        "samples"
+    ]
+
+
+def of_core(kit, conditioning, seed=7, steps=10, plan=None, frames=8):
+    """The same by the core alone."""
+    weights, sampling = kit.pack("animatex_core.weights"), kit.pack("animatex_core.sampling")
+    diffusion = kit.pack("animatex_core.diffusion")
+    carried = conditioning[0][0][1]["animatex"]
+    inputs = carried.inputs(tuple(range(frames)), torch.zeros(1), 0.18215)
+    generator = torch.Generator().manual_seed(seed)
+    noise = diffusion.offset_noise((1, 4, frames, HEIGHT // 8, WIDTH // 8), generator)
+    denoise = sampling.GuidedDenoiser(weights.load_model(kit.model_path), inputs)
+    return sampling.sample(denoise, noise, steps=steps, plan=plan)[0].transpose(0, 1) / 0.18215
+
+
+def check_our_sampler_equals_the_core(kit):
+    plan = kit.pack("animatex_core.windows").WindowPlan
+    figures = {}
+    for steps in (10, 27):  # 27 visits the time step without any signal
+        conditioning = kit.conditioning()
+        figures[f"{steps} steps"] = relative(
+            released(kit, conditioning, steps=steps), of_core(kit, conditioning, steps=steps)
+        )
+    for closed in (False, True):
+        conditioning = kit.conditioning(20)
+        ours = released(
+            kit, conditioning, steps=5, window_length=8, window_overlap=3, closed_loop=closed, shared_noise=False
+        )
+        theirs = of_core(kit, conditioning, 7, 5, plan(length=8, overlap=3, closed_loop=closed), 20)
+        figures["windows, closed loop" if closed else "windows"] = relative(ours, theirs)
+    assert max(figures.values()) < SAME, figures
+    return figures
+
+
+def check_our_sampler_equals_the_command_line(kit):
+    """The whole job: the program's own CLIP, pictures and poses against the nodes'."""
+    from PIL import Image
+
+    pipeline, settings = kit.pack("animatex_core.pipeline"), kit.pack("animatex_core.settings")
+    picture = (kit.clip_of(1)["reference"][0] * 255).round().to(torch.uint8)
+    path = kit.base / "reference.png"
+    Image.fromarray(picture.numpy()).save(path)
+    chosen = settings.Settings(width=WIDTH, height=HEIGHT, frames=8, steps=10, seed=2**64 - 1)
+    job = pipeline.Job(
+        model=kit.model_path, clip=kit.model_path, vae=kit.model_path, reference=path, poses=POSES, settings=chosen
+    )
+    theirs = pipeline.denoise(job, pipeline.prepare(job)) / 0.18215
+    conditioning = kit.conditioning(
+        driving_pose=kit.poses[:8], driving_images=None, reference=picture[None] / 255, reference_pose=None
+    )
+    distance = relative(released(kit, conditioning, seed=2**64 - 1), theirs)
+    assert distance < SAME, distance
+    return {"distance": distance}
+
+
+def check_ksampler_on_the_released_grid(kit):
+    """Sigmas that end as released, start noise and result scaled: the released sampler on ComfyUI's DDIM.
+
+    Beside it plain ddim_uniform, which ends without noise: finite, and how far from the released result.
+    """
+    start_noise = kit.pack("nodes.comfy_sampler").start_noise
+    share = kit.pack("animatex_core.diffusion").alphas_cumprod()[0].sqrt()
+    positive, negative, latent = conditioning = kit.conditioning(2)
+    figures, plain = {}, {}
+    for steps in (10, 20, 30, 50):
+        ours = released(kit, conditioning, steps=steps)
+        noise = start_noise(tuple(ours.shape), 7, 0.1, None, False)
+        sigmas = kit.call("Sigmas", steps=steps, end="as released")[0]
+        found = comfy.samplers.sample(
+            kit.model, noise * (1 + 1 / sigmas[0] ** 2) ** 0.5, positive, negative, 2.5, kit.model.load_device,
+            comfy.samplers.sampler_object("ddim"), sigmas, kit.model.model_options, latent["samples"],
+            disable_pbar=True, seed=1,
+        )  # fmt: skip
+        figures[f"{steps} steps"] = relative(found * share, ours)
+        uniform = run(kit, conditioning, steps=steps, sampler="ddim", scheduler="ddim_uniform", noise=noise)
+        assert torch.isfinite(uniform).all()
+        plain[f"{steps} steps"] = round(relative(uniform, ours), 4)
+    assert max(figures.values()) < 1e-4, figures
+    return {"released grid": figures, "plain ddim_uniform": plain}
+
+
+def check_pairs_of_sampler_and_scheduler(kit):
+    conditioning = kit.conditioning(4)
+    figures = {}
+    for sampler, scheduler in PAIRS:
+        found = run(kit, conditioning, steps=6, sampler=sampler, scheduler=scheduler)
+        assert torch.isfinite(found).all(), (sampler, scheduler)
+        figures[f"{sampler} {scheduler}"] = round(float(found.std()), 3)
+    return figures
+
+
+def check_sampler_custom_advanced(kit):
+    positive, negative, latent = kit.conditioning(4)
+    guider = custom.CFGGuider.execute(kit.model, positive, negative, 2.5)[0]
+    sampler = custom.KSamplerSelect.execute("ddim")[0]
+    noise = custom.RandomNoise.execute(5)[0]
+    sigmas = kit.call("Sigmas", steps=5)[0]
+    assert len(sigmas) == 6 and sigmas[-1] == 0
+    outs = [
+        custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent)[0]["samples"] for _ in range(2)
+    ]
+    assert torch.equal(*outs) and torch.isfinite(outs[0]).all()
+    assert not kit.model.model.encoded
+
+
+def check_seeds(kit):
+    conditioning = kit.conditioning(4)
+    outs = [released(kit, conditioning, seed=seed, steps=2) for seed in (0, 1, 2**31, 2**64 - 1, 2**64 - 1)]
+    assert torch.equal(outs[3], outs[4])
+    assert all(not torch.equal(a, b) for i, a in enumerate(outs[:4]) for b in outs[:i])
+
+
+def check_continue_from_holds_the_frames(kit):
+    first = released(kit, kit.conditioning(8), steps=4)
+    second = released(kit, kit.conditioning(10), steps=4, continue_from={"samples": first}, continue_frames=3)
+    assert relative(second[:3], first[-3:]) < 1e-6
+    assert torch.isfinite(second).all() and relative(second[3:6], first[-3:]) > 1e-3
+
+
+def check_shared_noise_matters_beyond_a_window_only(kit):
+    short, long = kit.conditioning(6), kit.conditioning(12)
+    pairs = [
+        [released(kit, c, steps=2, window_length=6, window_overlap=2, shared_noise=s) for s in (False, True)]
+        for c in (short, long)
+    ]
+    assert torch.equal(*pairs[0]) and not torch.equal(*pairs[1])
+
+
+def check_nothing_is_written_into_inputs(kit):
+    positive, negative, latent = conditioning = kit.conditioning(4)
+    before = json.dumps([sorted(positive[0][1]), sorted(negative[0][1]), sorted(latent)])
+    copies = [positive[0][0].clone(), latent["samples"].clone(), positive[0][1]["animatex"].pose.clone()]
+    options = dict(kit.model.model_options)
+    released(kit, conditioning, steps=2)
+    assert before == json.dumps([sorted(positive[0][1]), sorted(negative[0][1]), sorted(latent)])
+    assert all(map(torch.equal, copies, [positive[0][0], latent["samples"], positive[0][1]["animatex"].pose]))
+    assert options == kit.model.model_options
