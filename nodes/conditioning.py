@@ -51,13 +51,50 @@ def reference_latent(vae: Any, picture: np.ndarray) -> Tensor:
     return latent.float().cpu()
 
 
+def _optional_inputs() -> list[io.Input]:
+    """What works unwired: the motion, the reference's pose, the paper's setting, strengths."""
+    strength = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "optional": True}
+    return [
+        Motion.Input("motion", optional=True, tooltip="From Encode Motion (IPI). Without it see driving_images."),
+        io.Image.Input(
+            "driving_images",
+            optional=True,
+            tooltip="The driving video's frames: the motion is encoded here when no motion is connected.",
+        ),
+        PoseKeypoint.Input(
+            "driving_pose_raw",
+            optional=True,
+            tooltip=(
+                "The driver's own poses, from before any fitting, for the motion. Needed when driving_pose "
+                "was fitted to the character and no motion is connected."
+            ),
+        ),
+        PoseKeypoint.Input("reference_pose", optional=True, tooltip="The character's own pose in its picture."),
+        io.Vae.Input("vae", optional=True, tooltip="Needed for the settings 'paper' and 'both' only."),
+        io.Combo.Input(
+            "setting",
+            options=list(SETTINGS),
+            default="released",
+            optional=True,
+            tooltip=(
+                "How the reference enters. 'released': picture and CLIP tokens, what the published weights are "
+                "run with. 'paper': its VAE latent and pose as an extra frame. 'both': all of it."
+            ),
+        ),
+        io.Combo.Input("motion_source", options=list(SOURCES), default="auto", optional=True, tooltip=SOURCE_TOOLTIP),
+        io.Boolean.Input("hands", default=True, optional=True, tooltip="Draw hands. Off for paws, wings and mittens."),
+        io.Float.Input("pose_strength", tooltip="How much the pose pictures count; 1 is exact.", **strength),
+        io.Float.Input("reference_strength", tooltip="How much the reference counts; 1 is exact.", **strength),
+        io.Float.Input("motion_strength", tooltip="How much the IPI's motion counts; 1 is exact.", **strength),
+    ]
+
+
 class Conditioning(io.ComfyNode):
     """Animate-X Conditioning."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         """The node as people see it."""
-        strength = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "optional": True}
         return schema(
             node_id="AnimateX_Conditioning",
             display_name="Animate-X Conditioning",
@@ -96,43 +133,7 @@ class Conditioning(io.ComfyNode):
                         "keeps everything, 'crop' fills the frame, 'stretch' is what the released program does."
                     ),
                 ),
-                Motion.Input(
-                    "motion", optional=True, tooltip="From Encode Motion (IPI). Without it see driving_images."
-                ),
-                io.Image.Input(
-                    "driving_images",
-                    optional=True,
-                    tooltip="The driving video's frames: the motion is encoded here when no motion is connected.",
-                ),
-                PoseKeypoint.Input(
-                    "driving_pose_raw",
-                    optional=True,
-                    tooltip=(
-                        "The driver's own poses, from before any fitting, for the motion. Needed when driving_pose "
-                        "was fitted to the character and no motion is connected."
-                    ),
-                ),
-                PoseKeypoint.Input("reference_pose", optional=True, tooltip="The character's own pose in its picture."),
-                io.Vae.Input("vae", optional=True, tooltip="Needed for the settings 'paper' and 'both' only."),
-                io.Combo.Input(
-                    "setting",
-                    options=list(SETTINGS),
-                    default="released",
-                    optional=True,
-                    tooltip=(
-                        "How the reference enters. 'released': picture and CLIP tokens, what the published weights are "
-                        "run with. 'paper': its VAE latent and pose as an extra frame. 'both': all of it."
-                    ),
-                ),
-                io.Combo.Input(
-                    "motion_source", options=list(SOURCES), default="auto", optional=True, tooltip=SOURCE_TOOLTIP
-                ),
-                io.Boolean.Input(
-                    "hands", default=True, optional=True, tooltip="Draw hands. Off for paws, wings and mittens."
-                ),
-                io.Float.Input("pose_strength", tooltip="How much the pose pictures count; 1 is exact.", **strength),
-                io.Float.Input("reference_strength", tooltip="How much the reference counts; 1 is exact.", **strength),
-                io.Float.Input("motion_strength", tooltip="How much the IPI's motion counts; 1 is exact.", **strength),
+                *_optional_inputs(),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="Follows ComfyUI's timestep ranges."),
