@@ -100,6 +100,13 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
     return open_pickle(path) if is_archive(path) else open_safetensors(path)
 
 
+def open_mapped(path: PathLike, advice: str = CONVERT) -> Checkpoint:
+    """Open .safetensors for use. Archives of pickles are for conversion only: WeightsError with the advice."""
+    if is_archive(path):
+        raise WeightsError(f"{path}: a PyTorch archive, which only conversion opens: {advice}")
+    return open_safetensors(path)
+
+
 def is_archive(path: PathLike) -> bool:
     """Whether the content is a zip archive or a pickle."""
     file_size(path)

@@ -146,6 +146,8 @@ def _plain(name: Any, tensor: Tensor) -> Tensor:
         raise WeightsError(f"a tensor is named {str(name)[:80]!a}: expected a printable name")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise WeightsError(f"{name}: expected a dense tensor, got {tensor.layout} on {tensor.device}")
+    if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+        raise WeightsError(f"{name}: claims {list(tensor.shape)}, more numbers than the file holds for it")
     return tensor.detach()
 
 

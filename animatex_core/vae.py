@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .identify import describe, open_checkpoint
+from .identify import describe, open_mapped
 from .openclip import build
 from .tensor_files import PathLike, WeightsError
 from .vae_names import diffusers_names, vae_tensors
@@ -132,7 +132,7 @@ def load_vae(path: PathLike, *, dtype: torch.dtype = torch.float32, device: torc
 
     Raises WeightsError naming the file: no VAE in it, not complete, or not one of Stable Diffusion 1.x or 2.x.
     """
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_mapped(path, "bundle it with animate-x convert ... --vae FILE")
     tensors, tiny = vae_tensors(checkpoint.tensors), tiny_tensors(checkpoint.tensors)
     if tensors is None and tiny is None:
         raise WeightsError(f"{path}: no VAE in it: {describe(checkpoint).title}")

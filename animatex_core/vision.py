@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .identify import describe, open_checkpoint
+from .identify import describe, open_mapped
 from .openclip import VISION, build, layer_count, to_transformers
 from .pictures import resize, to_tensor
 from .tensor_files import PathLike, WeightsError
@@ -62,7 +62,7 @@ def load_clip_vision(
 
     Raises WeightsError naming the file: no tower in it, or one that is not complete.
     """
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_mapped(path, "bundle it with animate-x convert ... --clip FILE")
     tensors = vision_tower(checkpoint.tensors)
     if tensors is None:
         raise WeightsError(f"{path}: no CLIP vision tower in it: {describe(checkpoint).title}")

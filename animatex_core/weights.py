@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from .config import AnimateXConfig
-from .identify import describe, identify, is_archive
+from .identify import describe, open_mapped
 from .inventory import POSITIONS, Difference, empty_model
 from .ipi import position_table
 from .layers import Layers
 from .model import AnimateX
 from .network_files import BUNDLES, embedded_config, find_network, network_config, network_difference
-from .tensor_files import Checkpoint, PathLike, WeightsError, open_safetensors
+from .tensor_files import PathLike, WeightsError
 
 __all__ = ["LoadedState", "WeightsError", "extremes", "load_model", "load_part", "load_state"]
 
@@ -50,7 +50,8 @@ def load_model(
 ) -> AnimateX:
     """The model of a converted file, or of one that ComfyUI saved; for inference, without gradients.
 
-    On the CPU and in the dtype of the file (dtype=None) the weights stay in the mapped file: nothing is copied.
+    On the CPU and in the dtype of the file (dtype=None) the weights stay in the mapped file: nothing is copied. A file
+    of 8-bit weights needs a dtype here, unless the layers cast by themselves.
     Raises WeightsError: another model, missing or misshapen tensors (all of them listed), or numbers that are not
     finite (check_finite=False leaves that scan out).
     """
@@ -66,7 +67,7 @@ def load_model(
 
 def load_state(path: PathLike, *, check_finite: bool = True) -> LoadedState:
     """The checked tensors of a model file, as they are in it. Raises WeightsError like `load_model`."""
-    checkpoint = _open(path)
+    checkpoint = open_mapped(path)
     network = find_network(checkpoint.shapes)
     if network is None or network.released:
         report = describe(checkpoint)
@@ -90,7 +91,7 @@ def load_part(path: PathLike, part: str) -> dict[str, Tensor]:
     if part not in BUNDLES:
         raise ValueError(f"part must be one of {', '.join(BUNDLES)}, got {part!r}")
     prefix = f"{part}."
-    tensors = _open(path).tensors
+    tensors = open_mapped(path).tensors
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -112,14 +113,6 @@ def extremes(name: str, tensor: Tensor) -> tuple[float, float]:
             raise WeightsError(f"{name}: {int(bad.sum()):,} of {flat.numel():,} numbers are not finite, {what}")
         lowest, highest = min(low, lowest), max(high, highest)
     return lowest, highest
-
-
-def _open(path: PathLike) -> Checkpoint:
-    """Only .safetensors: archives of pickles are for conversion."""
-    if is_archive(path):
-        report = identify(path, pickles=False)
-        raise WeightsError(f"{path}: {report.title}. {report.advice}")
-    return open_safetensors(path)
 
 
 def _check_numbers(path: PathLike, state: Mapping[str, Tensor], scan: bool) -> None:

@@ -252,12 +252,12 @@ def test_a_transposed_and_an_integer_tensor(tmp_path, files):
 def test_tensors_that_are_views_are_written_as_they_read(tmp_path, files):
     state = released_state()
     state["time_embed.0.weight"] = state["time_embed.0.weight"].T.contiguous().T
-    state["out.2.bias"] = torch.full((1,), 0.5).expand(4)
+    state["out.2.bias"] = torch.arange(8.0)[::2]
     torch.save(state, tmp_path / "views.pth")
     convert(tmp_path / "views.pth", tmp_path / "m.safetensors", text=files["text"], dtype="fp32")
     loaded = load_state(tmp_path / "m.safetensors").state
     assert torch.equal(loaded["unet.time_in.weight"], released_state()["time_embed.0.weight"])
-    assert loaded["unet.out.bias"].tolist() == [0.5] * 4
+    assert loaded["unet.out.bias"].tolist() == [0.0, 2.0, 4.0, 6.0]
 
 
 @pytest.mark.parametrize("length", [5, 9, 49])

@@ -6,10 +6,13 @@ import os
 import pickle
 import tarfile
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import animatex_core
 from animatex_core import pickle_files
@@ -167,6 +170,44 @@ def test_what_is_no_dictionary_of_dense_tensors(tmp_path):
         torch.save(content, tmp_path / "m.pth")
         with pytest.raises(WeightsError, match=words):
             open_pickle(tmp_path / "m.pth")
+
+
+class Claim:
+    """A tensor that claims another size than its numbers have."""
+
+    def __init__(self, size, stride, offset):
+        storage = torch.arange(20.0).untyped_storage()
+        typed = torch.storage.TypedStorage(wrap_storage=storage, dtype=torch.float32, _internal=True)
+        self.arguments = (typed, offset, size, stride, False, OrderedDict())
+
+    def __reduce__(self):
+        return torch._utils._rebuild_tensor_v2, self.arguments
+
+
+@pytest.mark.parametrize(
+    "claim", [((10**9,), (1,), 0), ((20,), (10**8,), 0), ((5,), (1,), 10**9), ((5,), (1,), -9), ((1 << 40,), (0,), 0)]
+)
+def test_tensors_that_claim_more_than_the_file_holds(tmp_path, claim):
+    torch.save({"a": Claim(*claim)}, tmp_path / "m.pth")
+    with pytest.raises(WeightsError, match=r"more numbers than the file holds|cannot be opened safely"):
+        open_pickle(tmp_path / "m.pth")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(flips=st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=5))
+@pytest.mark.filterwarnings("ignore")
+def test_flipped_bytes_are_read_or_refused(tmp_path, flips):
+    stream = io.BytesIO()
+    torch.save({"state_dict": {"a.weight": torch.ones(3, 4), "b": torch.ones(2)}, "step": 3}, stream)
+    mutated = bytearray(stream.getvalue())
+    for position, change in flips:
+        mutated[position % len(mutated)] ^= change
+    path = tmp_path / "flipped.pth"
+    path.write_bytes(mutated)
+    try:
+        identify(path)
+    except WeightsError as error:
+        assert str(path) in str(error)
 
 
 def test_tensors_are_mapped_and_what_lies_beside_is_told(tmp_path):

@@ -98,8 +98,8 @@ def test_original_names_alone_in_a_checkpoint_and_bundled(tmp_path, state):
     check(tmp_path / "vae.safetensors", state)
     inside = {f"first_stage_model.{name}": tensor for name, tensor in state.items()}
     inside["model.diffusion_model.input_blocks.0.0.weight"] = torch.ones(1)
-    torch.save({"state_dict": inside, "global_step": 3}, tmp_path / "v2-1_512-ema-pruned.ckpt")
-    check(tmp_path / "v2-1_512-ema-pruned.ckpt", state)
+    save_file(inside, tmp_path / "v2-1_512-ema-pruned.safetensors")
+    check(tmp_path / "v2-1_512-ema-pruned.safetensors", state)
     bundled = {f"vae.{name}": tensor for name, tensor in state.items()}
     check(save_ours(tmp_path / "m.safetensors", our_state() | bundled), state)
 
@@ -257,6 +257,9 @@ def test_broken_files_are_refused(tmp_path, state, change, words):
         load_vae(tmp_path / "vae.safetensors")
 
 
-def test_files_without_a_vae_are_named(tmp_path):
+def test_files_without_a_vae_are_named(tmp_path, state):
+    torch.save(state, tmp_path / "vae.ckpt")
+    with pytest.raises(WeightsError, match=r"vae\.ckpt: a PyTorch archive, which only conversion opens: .*--vae FILE"):
+        load_vae(tmp_path / "vae.ckpt")
     with pytest.raises(WeightsError, match=r"m\.safetensors: no VAE in it: Animate-X, converted"):
         load_vae(save_ours(tmp_path / "m.safetensors", our_state()))

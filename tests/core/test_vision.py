@@ -37,8 +37,8 @@ def check(path, model):
 
 
 def test_from_openclip_and_transformers_names(tmp_path, model):
-    torch.save(names(model), tmp_path / "open_clip_pytorch_model.bin")
-    check(tmp_path / "open_clip_pytorch_model.bin", model)
+    save_file(names(model), tmp_path / "open_clip_model.safetensors")
+    check(tmp_path / "open_clip_model.safetensors", model)
     save_file(vision_only(model), tmp_path / "visual.safetensors")
     check(tmp_path / "visual.safetensors", model)
     places = {"vision_model.embeddings.position_ids": torch.arange(17)[None]}
@@ -70,6 +70,11 @@ def test_pictures_are_stretched_and_normalised_as_released():
 
 
 def test_files_without_a_tower_are_named(tmp_path, model):
+    torch.save(names(model), tmp_path / "open_clip_pytorch_model.bin")
+    with pytest.raises(
+        WeightsError, match=r"model\.bin: a PyTorch archive, which only conversion opens: .*--clip FILE"
+    ):
+        load_clip_vision(tmp_path / "open_clip_pytorch_model.bin")
     save_file({"decoder.mid.block_1.norm1.weight": torch.ones(1)}, tmp_path / "vae.safetensors")
     with pytest.raises(WeightsError, match=r"vae\.safetensors: no CLIP vision tower in it: a VAE"):
         load_clip_vision(tmp_path / "vae.safetensors")

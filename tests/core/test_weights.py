@@ -168,7 +168,9 @@ def test_another_model_is_named(tmp_path):
 def test_an_archive_is_never_opened_by_loading(tmp_path, monkeypatch):
     torch.save(our_state(), tmp_path / "m.pth")
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("opened"))
-    with pytest.raises(WeightsError, match=r"PyTorch archive \(not opened here\).*animate-x convert"):
+    with pytest.raises(
+        WeightsError, match=r"m\.pth: a PyTorch archive, which only conversion opens: .*animate-x convert"
+    ):
         load_model(tmp_path / "m.pth")
 
 
