@@ -272,7 +272,8 @@ def _convert(options: argparse.Namespace) -> None:
     check_output(options.out, overwrite=options.overwrite)
     with tqdm(desc="converting", unit="B", unit_scale=True, unit_divisor=1024) as bar:
 
-        def progress(done: int, total: int) -> None:
+        def progress(what: str, done: int, total: int) -> None:
+            bar.set_description(what)
             bar.total = total
             bar.update(done - bar.n)
 

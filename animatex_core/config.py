@@ -130,7 +130,7 @@ def _checked(value: Any, example: Any, name: str) -> Any:
 
 
 def _is_width(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1 << 20
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1 << 20
 
 
 RELEASED = AnimateXConfig()
