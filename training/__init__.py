@@ -1,1 +1,1 @@
-"""Animate-X training package, installed as ``animatex_training``; depends on ``animatex_core``, never the other way round."""
+"""The training package, installed as `animatex_training`; it depends on `animatex_core`, never the other way round."""
