@@ -20,7 +20,7 @@ MAX_ATTENTION_ROWS = 1 << 15
 # Numbers in the widest tensor of a chunk. The largest of the released network would take 1.66 GB in fp16 (the first
 # temporal feed-forward); on a CPU chunks that stay in its cache are also faster.
 CHUNK_NUMBERS = 1 << 27
-CHUNK_NUMBERS_CPU = 1 << 21
+CHUNK_NUMBERS_CPU = 1 << 20
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .attention import TransformerBlock
 from .config import UNetConfig
-from .layers import Layers, in_chunks, silu
+from .layers import Layers, silu
 
 
 class TemporalConv(nn.Module):
@@ -44,11 +44,8 @@ class TemporalTransformer(nn.Module):
         """[(b f), c, h, w] -> the residual branch, shaped like x."""
         video = self.norm(clip_of(x, batch))
         pixels = video.permute(0, 3, 2, 1).flatten(0, 1).contiguous()  # [(b h w), f, c]
-        pixels = in_chunks(self._pixels, pixels, pixels.shape[1] * self.block.feed_forward.hidden)
+        pixels = self.leave(self.block(self.enter(pixels)))
         return frames_of(pixels.unflatten(0, (batch, -1)).permute(0, 3, 2, 1), x)
-
-    def _pixels(self, pixels: Tensor) -> Tensor:
-        return self.leave(self.block(self.enter(pixels)))
 
 
 def temporal_module(channels: int, heads: int, head_width: int, config: UNetConfig, layers: Layers) -> nn.Module:
