@@ -32,10 +32,10 @@ def skip_loudly(reason):
 
 
 class RealHost:
-    """One ComfyUI on the CPU with folders of its own."""
+    """One ComfyUI on the CPU with folders of its own. arguments: further ones of its command line."""
 
-    def __init__(self, base):
-        self.base = Path(base)
+    def __init__(self, base, *arguments):
+        self.base, self.arguments = Path(base), arguments
         for name in ("input", "output", "temp", "models", "user/default", "custom_nodes"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
         (self.base / "custom_nodes/animate-x").symlink_to(ROOT, target_is_directory=True)
@@ -51,7 +51,7 @@ class RealHost:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         port = self.url.rsplit(":", 1)[1]
-        command = [python, "main.py", "--cpu", "--port", port, "--base-directory", str(self.base)]
+        command = [python, "main.py", "--cpu", "--port", port, "--base-directory", str(self.base), *self.arguments]
         self.process = subprocess.Popen(command, cwd=comfy, stdout=self.log, stderr=subprocess.STDOUT)
         try:
             self._wait()
@@ -89,6 +89,17 @@ class RealHost:
         with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
             return json.load(answer)
 
+    def post(self, path, body):
+        """Send JSON; the JSON of the answer, if it has one. Raises RuntimeError with what the host said against it."""
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                told = answer.read()
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(error.read().decode()) from None
+        return json.loads(told) if told else None
+
     def run(self, **nodes):
         """Queue a prompt; nodes: name=(class, inputs), an input that is a (name, slot) tuple is a link.
 
@@ -98,13 +109,7 @@ class RealHost:
             name: {"class_type": kind, "inputs": {key: list(v) if isinstance(v, tuple) else v for key, v in of.items()}}
             for name, (kind, of) in nodes.items()
         }
-        data = json.dumps({"prompt": prompt}).encode()
-        request = urllib.request.Request(f"{self.url}/prompt", data, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                number = json.load(answer)["prompt_id"]
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(error.read().decode()) from None
+        number = self.post("/prompt", {"prompt": prompt})["prompt_id"]
         return self.result(number)
 
     def result(self, number):

@@ -12,9 +12,17 @@ from animatex_core.model import AnimateX
 
 
 def write_model(
-    path: Path, config: AnimateXConfig = TINY, seed: int = 0, bundle: bool = True, dtype: torch.dtype = torch.float32
+    path: Path,
+    config: AnimateXConfig = TINY,
+    seed: int = 0,
+    bundle: bool = True,
+    dtype: torch.dtype = torch.float32,
+    told: bool = True,
 ) -> Path:
-    """A model file as conversion writes it, with a small CLIP vision and a tiny VAE (TAESD layout) in it."""
+    """A model file as conversion writes it, with a small CLIP vision and a tiny VAE (TAESD layout) in it.
+
+    told: whether the file says its configuration; else it is inferred from the tensors.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         state = network_state(config, seed)
@@ -23,7 +31,7 @@ def write_model(
                 f"clip_vision.{name}": tensor for name, tensor in clip_state(config.conditions.clip_width).items()
             }
             state |= {f"vae.{name}": tensor for name, tensor in vae_state().items()}
-    facts = {"format": "animate-x", "format_version": "1", "config": config.to_json()}
+    facts = {"format": "animate-x", "format_version": "1"} | ({"config": config.to_json()} if told else {})
     save_file({name: tensor.to(dtype).contiguous() for name, tensor in state.items()}, path, facts)
     return path
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from animatex_core.pose.io import load_openpose, save_openpose
+from tests.comfy.real_host import RealHost
 from tests.comfy.small_models import write_model
 from tests.parity.networks import Detector, Pose, write_torchscript
 
@@ -97,3 +100,14 @@ def _write_video(path: Path) -> None:
             out.mux(audio.encode(sound))
         out.mux(video.encode())
         out.mux(audio.encode())
+
+
+@pytest.fixture(scope="module")
+def template_host(tmp_path_factory):
+    """A ComfyUI that has every file the templates name."""
+    waiting = RealHost(tmp_path_factory.mktemp("comfy"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
+        write_files(waiting.base)
+    with waiting as running:
+        yield running

@@ -1,0 +1,189 @@
+"""The nodes in a real server: found, run, watched, cancelled, and no heavier for a longer clip."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from animatex_core.config import TINY, with_unet
+from tests.comfy.graphs import animation, latents_only, with_ksampler, write_files
+from tests.comfy.listener import Listener
+from tests.comfy.real_host import RealHost
+from tests.core.small_files import SMALL
+
+NODES = (
+    "LoadModel", "ConvertWeights", "LoadDWPose", "ExtractPose", "CleanPose", "AlignPose", "RescalePose", "ManualPose",
+    "DrawPose", "SavePose", "LoadPose", "PickFrames", "EncodeIPI", "Conditioning", "Sampler", "Sigmas", "Preflight",
+)  # fmt: skip
+ARGUMENTS = ("--preview-method", "latent2rgb", "--fp32-text-enc")
+SAMPLED_EVERY = 0.02
+
+
+def new_host(folder, config=TINY):
+    """A fresh server with the files, and with the node of core's own examples that sends pictures."""
+    host = RealHost(folder, *ARGUMENTS)
+    write_files(host.base, config)
+    example = Path(os.environ.get("COMFYUI_PATH", "")) / "custom_nodes/websocket_image_save.py"
+    if example.is_file():
+        shutil.copy(example, host.base / "custom_nodes")
+    return host
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with new_host(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def known(server):
+    return server.get("/object_info")
+
+
+def pixels(pictures):
+    """[n, H, W, 3] of PNGs."""
+    return np.stack([np.array(Image.open(io.BytesIO(picture)).convert("RGB")) for picture in pictures])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_is_registered_and_says_what_it_does(known, name):
+    node = known[f"AnimateX_{name}"]
+    assert node["category"].startswith("AnimateX")
+    assert node["display_name"] and node["description"]
+    assert len(node["search_aliases"]) >= 2
+    inputs = {**node["input"].get("required", {}), **node["input"].get("optional", {})}
+    for key, entry in inputs.items():
+        assert len(entry) > 1 and entry[1].get("tooltip"), f"{name}.{key} has no tooltip"
+    assert all(node["output_tooltips"]), name
+
+
+def test_no_node_is_listed_that_the_tests_do_not_know(known):
+    ours = {name.removeprefix("AnimateX_") for name in known if name.startswith("AnimateX_")}
+    assert ours >= set(NODES)
+    assert ours - set(NODES) <= {"PoseReport"}
+
+
+def test_progress_previews_and_final_frames(server):
+    with Listener(server) as listener:
+        heard = listener.run(animation(8, 64, 96))
+    assert heard.end == "execution_success", heard.data
+    # 6 steps ask for every 166th time step, which makes 7 of them.
+    assert [value for value, _, _ in heard.steps("sample")] == list(range(1, 8))
+    assert len(heard.previews) == 7
+    width, height = Image.open(io.BytesIO(heard.previews[0])).size  # the host enlarges small previews
+    assert width / height == pytest.approx(64 / 96, rel=0.01)
+    frames = pixels(heard.pictures)
+    assert frames.shape == (8, 96, 64, 3)
+    assert frames.std() > 1 and (frames[0] != frames[-1]).any()
+
+
+def test_core_sampler_runs_the_same_graph(server):
+    with Listener(server) as listener:
+        heard = listener.run(with_ksampler(animation(8, 64, 96), sampler_name="dpmpp_2m", scheduler="karras"))
+    assert heard.end == "execution_success", heard.data
+    assert pixels(heard.pictures).shape == (8, 96, 64, 3)
+    assert len(heard.previews) == 6
+
+
+@pytest.mark.parametrize("core", [False, True], ids=["our sampler", "KSampler"])
+def test_cancel_midway_then_run_again_as_if_nothing_had_been(tmp_path_factory, core):
+    graph = animation(8, 128, 192, steps=12)
+    if core:
+        graph = with_ksampler(graph, steps=13)
+    asked = []
+
+    with new_host(tmp_path_factory.mktemp("cancelled")) as host, Listener(host) as listener:
+
+        def interrupt(node, value):
+            if node == "sample" and value == 5 and not asked:
+                asked.append(time.perf_counter())
+                host.post("/interrupt", {})
+
+        stopped = listener.run(graph, interrupt)
+        assert stopped.end == "execution_interrupted"
+        again = listener.run(graph)
+    times = [moment for _, _, moment in stopped.steps("sample")]
+    forward = float(np.median([b - a for a, b in pairwise(times[:5])]))
+    assert stopped.time - asked[0] <= 1.5 * forward, (stopped.time - asked[0], forward)
+    with new_host(tmp_path_factory.mktemp("fresh")) as host, Listener(host) as listener:
+        fresh = listener.run(graph)
+    assert fresh.end == again.end == "execution_success"
+    assert len(fresh.pictures) == 8
+    assert (pixels(fresh.pictures) == pixels(again.pictures)).all()
+
+
+class MemoryWatch:
+    """The largest resident memory of a process while it is entered, in bytes."""
+
+    def __init__(self, process):
+        self.status = Path(f"/proc/{process.pid}/statm")
+        self.largest, self.running = 0, True
+
+    def now(self):
+        return int(self.status.read_text().split()[1]) * 4096
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.running = False
+        self.thread.join()
+
+    def _watch(self):
+        while self.running:
+            self.largest = max(self.largest, self.now())
+            time.sleep(SAMPLED_EVERY)
+
+
+# At 96x64 latents attention between all 6,144 pixels of a frame would take a CPU minutes a step; it stays in the middle
+# of the network, at a quarter of the pixels.
+LIGHT = with_unet(SMALL, attention_levels=0)
+
+
+def raised(folder, frames):
+    """How much a fresh server grows while it samples so many frames of 96x64 latents in windows of 32.
+
+    Four steps, so that windows are at all of their places.
+    """
+    graph = latents_only(animation(frames, 512, 768, steps=4, window_length=32, window_overlap=8))
+    with new_host(folder, LIGHT) as host, Listener(host) as listener:
+        with MemoryWatch(host.process) as watch:
+            idle = watch.now()
+            heard = listener.run(graph)
+        assert heard.end == "execution_success", heard.data
+    shutil.rmtree(folder, ignore_errors=True)
+    return watch.largest - idle
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_clip(tmp_path_factory):
+    short = raised(tmp_path_factory.mktemp("short"), 32)
+    long = raised(tmp_path_factory.mktemp("long"), 96)
+    assert long <= 1.15 * short, f"{short / 2**20:.0f} MiB for 32 frames, {long / 2**20:.0f} MiB for 96"
+
+
+def test_bad_input_is_told_in_the_node_and_the_server_goes_on(server):
+    graph = animation(8, 64, 96)
+    wrong = {
+        "sample": animation(8, 64, 96, window_length=4, window_overlap=4),
+        "conditioning": {**graph, "conditioning": {**graph["conditioning"], "inputs": {
+            **graph["conditioning"]["inputs"], "setting": "paper"}}},
+    }  # fmt: skip
+    with Listener(server) as listener:
+        for node, bad in wrong.items():
+            heard = listener.run(bad)
+            assert heard.end == "execution_error"
+            assert heard.data["node_id"] == node
+            assert "overlap" in heard.data["exception_message"] or "vae" in heard.data["exception_message"]
+        assert listener.run(graph).end == "execution_success"
