@@ -83,9 +83,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_animate(parser: argparse.ArgumentParser) -> None:
-    from .fit import FitMode
-    from .model import ReferenceMode
-    from .settings import IPISource, Settings
+    from .choices import FitMode, IPISource, ReferenceMode
+    from .settings import Settings
 
     default = Settings()
     files = parser.add_argument_group("files")
@@ -120,15 +119,18 @@ def _add_animate(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--reference-mode", choices=get_args(ReferenceMode), default=default.reference_mode)
     run.add_argument("--ipi-source", choices=get_args(IPISource), help="default: the video when there is one")
     run.add_argument("--window", type=int, help="frames denoised together; default: all in one go")
-    run.add_argument("--overlap", type=int, default=default.overlap, help="frames that windows share")
-    run.add_argument("--loop", action="store_true", help="join the end to the start (with --window)")
+    run.add_argument("--overlap", type=int, help="frames that windows share; default: 8 of 32")
+    run.add_argument(
+        "--no-shared-noise", dest="shared_noise", action="store_false", help="windows start from noise of their own"
+    )
+    run.add_argument("--loop", action="store_true", help="join the end to the start")
     run.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto: fp16 on a GPU, fp32 on a CPU")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
     parser.set_defaults(run=_animate)
 
 
 def _steps(text: str) -> int:
-    from .settings import STEP_PRESETS
+    from .choices import STEP_PRESETS
 
     return STEP_PRESETS[text] if text in STEP_PRESETS else int(text)
 
@@ -183,6 +185,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         fps=options.fps, steps=options.steps, guidance=options.cfg, seed=options.seed, fit=options.fit,
         reference_mode=options.reference_mode, ipi_source=options.ipi_source, hands=options.hands,
         window=options.window, overlap=options.overlap, closed_loop=options.loop,
+        shared_noise=options.shared_noise,
     )  # fmt: skip
 
 

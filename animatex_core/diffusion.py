@@ -12,9 +12,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-STEPS = 1000
-OFFSET_NOISE = 0.1
-GUIDANCE = 2.5
+from .choices import GUIDANCE as GUIDANCE
+from .choices import OFFSET_NOISE as OFFSET_NOISE
+from .choices import STEPS as STEPS
 
 # v for noisy latents at one time step.
 Denoiser = Callable[[Tensor, int], Tensor]

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from .choices import FitMode as FitMode
 from .pictures import check_pictures, resize
 
-FitMode = Literal["crop", "pad", "stretch"]
 Size = tuple[int, int]
 Fill = Literal["edge"] | tuple[int, int, int]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from .ipi import ImplicitPoseIndicator
 from .layers import Layers
 from .unet import UNet
 
-# How the reference enters. "released": picture and CLIP tokens (what the published program feeds). "paper": VAE latent
-# and pose of the reference as the frame before the others. "both": all of it.
-ReferenceMode = Literal["released", "paper", "both"]
 PER_FRAME = ("pose", "keypoints", "features")
 
 

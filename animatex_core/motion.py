@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .choices import IPISource
 from .fit import plan_fit
 from .pictures import resize
 from .pose.draw import draw_poses
 from .pose.io import load_openpose
 from .pose.keypoints import PoseSequence
-from .settings import IPISource, Settings
+from .settings import Settings
 from .video import open_video, read_frames
 
 LOG = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import diffusion
+from .choices import IPISource
 from .fit import Fit, plan_fit
 from .model import Inputs
 from .motion import CLIP_SIDE, Motion, choose_ipi_source, load_motion
@@ -24,11 +24,11 @@ from .pictures import load_picture, resize, to_tensor
 from .pose.io import load_openpose
 from .pose.keypoints import PoseSequence
 from .sampling import GuidedDenoiser, OnStep, sample
-from .settings import IPISource, Settings
+from .settings import Settings
 from .vae import load_vae
 from .vision import load_clip_vision
 from .weights import load_model
-from .windows import WindowPlan
+from .windows import WindowPlan, plan_windows, start_noise
 
 LOG = logging.getLogger(__name__)
 
@@ -132,15 +132,18 @@ def _clip_features(
 def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None) -> Tensor:
     """Latents [F, 4, height/8, width/8], float32 on the CPU."""
     settings, frames = job.settings, len(prepared.motion.poses)
-    generator = torch.Generator().manual_seed(settings.seed)
-    noise = diffusion.offset_noise((1, 4, frames, settings.height // 8, settings.width // 8), generator)
-    plan = None
-    if settings.window is not None:
-        plan = WindowPlan(length=settings.window, overlap=settings.overlap, closed_loop=settings.closed_loop)
+    plan = _plan(job, prepared)
+    shape = (1, 4, frames, settings.height // 8, settings.width // 8)
+    noise = start_noise(shape, settings.seed, plan, shared=settings.shared_noise)
     model = load_model(job.model, dtype=job.dtype, device=job.device)
     guided = GuidedDenoiser(model, prepared.inputs.to(job.device, job.dtype), settings.guidance)
     noise = noise.to(job.device, job.dtype)
     return sample(guided, noise, steps=settings.steps, plan=plan, on_step=on_step)[0].transpose(0, 1).float().cpu()
+
+
+def _plan(job: Job, prepared: Prepared) -> WindowPlan | None:
+    settings = job.settings
+    return plan_windows(len(prepared.motion.poses), settings.window, settings.overlap, closed_loop=settings.closed_loop)
 
 
 def decode(job: Job, latents: Tensor) -> Iterator[np.ndarray]:
@@ -148,6 +151,13 @@ def decode(job: Job, latents: Tensor) -> Iterator[np.ndarray]:
     vae = load_vae(job.vae, dtype=job.dtype, device=job.device)
     for pictures in vae.decode(latents):
         yield from (pictures.float().cpu() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def _resolved(job: Job, prepared: Prepared) -> dict[str, Any]:
+    """The settings that were left to us, as they were in the end."""
+    plan = _plan(job, prepared)
+    overlap = None if plan is None else plan.overlap
+    return {"ipi_source": prepared.ipi_source, "fps": prepared.motion.fps, "overlap": overlap}
 
 
 def metadata(job: Job, prepared: Prepared) -> dict[str, Any]:
@@ -160,7 +170,7 @@ def metadata(job: Job, prepared: Prepared) -> dict[str, Any]:
         "generated": True,
         "generator": "Animate-X for ComfyUI (arXiv 2410.10306)",
         "files": names,
-        "settings": job.settings.as_metadata() | {"ipi_source": prepared.ipi_source, "fps": prepared.motion.fps},
+        "settings": job.settings.as_metadata() | _resolved(job, prepared),
         "frames": len(prepared.motion.poses),
         "device": job.device,
         "precision": str(job.dtype).removeprefix("torch."),

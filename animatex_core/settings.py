@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from . import diffusion
-from .fit import FitMode
-from .model import ReferenceMode
+from .choices import GUIDANCE, STEP_PRESETS, STEPS, FitMode, IPISource, ReferenceMode
 
-# Where the IPI's CLIP features come from. The network was trained on the driving video's frames; the others are for
-# poses without a video: pictures of the drawn poses, the reference at every frame, or nothing (zeros, as in the
-# unconditional pass).
-IPISource = Literal["video", "poses", "reference", "off"]
-STEP_PRESETS = {"released": 30, "paper": 50}
 MAX_SIDE = 4096
 MAX_FRAMES = 4096
 
@@ -24,7 +17,9 @@ class Settings:
 
     width, height: of the result, multiples of 8. frames: how many at most. stride: every which driving frame.
     fps: of the result; None takes the driver's divided by the stride. ipi_source: None takes the video when there is
-    one. window: frames denoised together, None for all of them in one go as the released program does.
+    one. window: frames denoised together, None for all of them in one go as the released program does. overlap: frames
+    that windows share, None for a quarter of the window and at most 8. closed_loop: the end joins the start.
+    shared_noise: windows start from the same noise in another order, so that they agree more.
     """
 
     width: int = 512
@@ -34,15 +29,16 @@ class Settings:
     stride: int = 1
     fps: float | None = None
     steps: int = STEP_PRESETS["released"]
-    guidance: float = diffusion.GUIDANCE
+    guidance: float = GUIDANCE
     seed: int = 0
     fit: FitMode = "pad"
     reference_mode: ReferenceMode = "released"
     ipi_source: IPISource | None = None
     hands: bool = True
     window: int | None = None
-    overlap: int = 8
+    overlap: int | None = None
     closed_loop: bool = False
+    shared_noise: bool = True
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -53,7 +49,7 @@ class Settings:
         _within("frames", self.frames, 1, MAX_FRAMES)
         _within("start", self.start, 0, None)
         _within("stride", self.stride, 1, None)
-        _within("steps", self.steps, 1, diffusion.STEPS)
+        _within("steps", self.steps, 1, STEPS)
         _within("seed", self.seed, 0, 2**64 - 1)
         if not 0 <= self.guidance <= 100:
             raise ValueError(f"cfg must be 0 to 100, got {self.guidance}")
@@ -65,7 +61,9 @@ class Settings:
             _one_of("IPI source", self.ipi_source, get_args(IPISource))
         if self.window is not None:
             _within("window", self.window, 1, None)
-            _within("overlap", self.overlap, 0, self.window - 1)
+            _within("overlap", self.overlap or 0, 0, self.window - 1)
+        elif self.overlap is not None:
+            raise ValueError(f"overlap is what windows share: give a window too, got overlap {self.overlap} alone")
 
     def as_metadata(self) -> dict[str, Any]:
         """All of it, for the metadata of the result."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .diffusion import OFFSET_NOISE, offset_noise
+
 Window = tuple[int, ...]
 
 # Seams visit this many places in turn. More would mean more distinct windows, each of which is encoded once.
@@ -33,9 +35,14 @@ class WindowPlan:
             raise ValueError(f"overlap must be 0 to {self.length - 1} frames of a {self.length}-frame window")
 
     def windows(self, frames: int, step: int) -> list[Window]:
-        """The windows of one step, as frame numbers: together they cover every frame, and all are equally long."""
+        """The windows of one step, as frame numbers: together they cover every frame, and all are equally long.
+
+        A closed loop that fits one window starts it at another frame from step to step, so that end and start are
+        neighbours at most steps (the latent shift of Mobius, Bi et al. 2025).
+        """
         if frames <= self.length:
-            return [tuple(range(frames))]
+            first = step % SHIFTS * frames // SHIFTS if self.closed_loop else 0
+            return [tuple((first + i) % frames for i in range(frames))]
         stride = self.length - self.overlap
         shift = (step % SHIFTS) * stride // SHIFTS
         if self.closed_loop:
@@ -52,6 +59,33 @@ class WindowPlan:
         distance = torch.arange(length)
         distance = torch.minimum(distance, distance.flip(0)) + 0.5
         return (distance.clamp(max=ramp) / ramp * (torch.pi / 2)).sin() ** 2
+
+
+def plan_windows(
+    frames: int, length: int | None, overlap: int | None = None, *, closed_loop: bool = False
+) -> WindowPlan | None:
+    """The windows of a clip, or None where it goes in one piece. length: None for as many frames as there are.
+
+    overlap: None for a quarter of the length, at most 8 (the trained clip's 32 frames, the usual overlap).
+    """
+    one_piece = length is None or frames <= length
+    if one_piece and not closed_loop:
+        return None
+    length = frames if length is None else length
+    overlap = min(8, length // 4) if overlap is None else overlap
+    return WindowPlan(length=length, overlap=overlap, closed_loop=closed_loop)
+
+
+def start_noise(
+    shape: tuple[int, ...], seed: int, plan: WindowPlan | None, *, shared: bool = True, offset: float = OFFSET_NOISE
+) -> Tensor:
+    """The start noise [b, c, frames, h, w] of a seed, float32 on the CPU, the same on every device.
+
+    shared: in windows, `shared_noise`. offset: strength of the number per channel and frame.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = offset_noise(shape, generator, offset)
+    return shared_noise(noise, plan.length, generator) if shared and plan is not None else noise
 
 
 def fuse(predictions: list[tuple[Window, Tensor]], weights: Tensor, frames: int) -> Tensor:

@@ -14,8 +14,9 @@ from comfy.utils import PROGRESS_BAR_ENABLED
 from torch import Tensor
 
 from ..animatex_core import diffusion
+from ..animatex_core import windows as core_windows
 from ..animatex_core.sampling import sample
-from ..animatex_core.windows import Window, WindowPlan, shared_noise
+from ..animatex_core.windows import Window, WindowPlan
 from .comfy_model import CARRIED, Carried, FrameNumbers
 
 # The host's stand-in for the share of signal at the last time step, which is exactly 0 (its sigma would be infinite).
@@ -106,11 +107,8 @@ def clip_of(frames: Tensor) -> Tensor:
 
 def start_noise(shape: tuple[int, ...], seed: int, offset: float, plan: WindowPlan | None, share: bool) -> Tensor:
     """Start noise [F, 4, h, w] of a seed, float32 on the CPU, as the program without ComfyUI draws it."""
-    generator = torch.Generator().manual_seed(seed)
     frames, channels, height, width = shape
-    noise = diffusion.offset_noise((1, channels, frames, height, width), generator, offset)
-    if share and plan is not None:
-        noise = shared_noise(noise, plan.length, generator)
+    noise = core_windows.start_noise((1, channels, frames, height, width), seed, plan, shared=share, offset=offset)
     return frames_of(noise).contiguous()
 
 

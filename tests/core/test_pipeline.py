@@ -114,14 +114,27 @@ def test_windows_over_all_frames_equal_no_windows(job):
     whole = replace(job, settings=replace(SMALL, window=8, overlap=2))
     assert torch.equal(pipeline.denoise(whole, prepared), pipeline.denoise(job, prepared))
     windows = replace(job, settings=replace(SMALL, window=3, overlap=1))
-    assert not torch.equal(pipeline.denoise(windows, prepared), pipeline.denoise(job, prepared))
+    found = pipeline.denoise(windows, prepared)
+    assert not torch.equal(found, pipeline.denoise(job, prepared))
+    alone = replace(windows, settings=replace(windows.settings, shared_noise=False))
+    assert not torch.equal(found, pipeline.denoise(alone, prepared))
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_a_loop_of_one_window_is_not_the_clip_without_it(job, window):
+    prepared, loop = pipeline.prepare(job), replace(job, settings=replace(SMALL, window=window, closed_loop=True))
+    found = pipeline.denoise(loop, prepared)
+    assert found.isfinite().all() and not torch.allclose(found, pipeline.denoise(job, prepared), atol=1e-3)
 
 
 def test_metadata_names_everything(job):
     facts = pipeline.metadata(job, pipeline.prepare(job))
     assert facts["generated"] is True and facts["settings"]["seed"] == 0 and facts["settings"]["fps"] == 8.0
     assert facts["files"]["reference"] == "banana.png" and facts["frames"] == 4
-    assert set(facts["settings"]) >= set(SMALL.as_metadata())
+    assert set(facts["settings"]) >= set(SMALL.as_metadata()) and facts["settings"]["overlap"] is None
+    windows = replace(job, settings=replace(SMALL, window=3, closed_loop=True))
+    chosen = pipeline.metadata(windows, pipeline.prepare(windows))["settings"]
+    assert (chosen["overlap"], chosen["closed_loop"], chosen["shared_noise"]) == (0, True, True)
     json.dumps(facts)
 
 

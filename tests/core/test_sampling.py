@@ -1,13 +1,14 @@
 """Sampling: what is encoded how often, windows, frames to continue from."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from animatex_core.model import Inputs
 from animatex_core.sampling import GuidedDenoiser, hold, sample
-from animatex_core.windows import WindowPlan, fuse, shared_noise
+from animatex_core.windows import WindowPlan, fuse, plan_windows, shared_noise, start_noise
 from tests.core.networks import random_inputs, relative, tiny_model
 
 
@@ -92,6 +93,34 @@ def test_seams_move_from_step_to_step_and_come_back():
 def test_a_closed_loop_joins_end_and_start():
     windows = WindowPlan(length=16, overlap=4, closed_loop=True).windows(48, 1)
     assert any(0 in window and 47 in window for window in windows)
+
+
+def test_a_closed_loop_of_one_window_starts_it_elsewhere_at_every_step():
+    for frames in (9, 16):
+        windows = [WindowPlan(length=16, overlap=4, closed_loop=True).windows(frames, step) for step in range(4)]
+        assert all(len(of_step) == 1 and sorted(of_step[0]) == list(range(frames)) for of_step in windows)
+        assert len({of_step[0][0] for of_step in windows}) == 4 and windows[0][0] == tuple(range(frames))
+        assert any((frames - 1, 0) in pairwise(window) for (window,) in windows[1:])
+
+
+def test_which_clips_go_in_one_piece():
+    assert plan_windows(32, None) is None and plan_windows(32, 32) is None and plan_windows(20, 32, 8) is None
+    assert plan_windows(33, 32) == WindowPlan(length=32, overlap=8) and plan_windows(9, 6) == WindowPlan(
+        length=6, overlap=1
+    )
+    assert plan_windows(40, 32, 0).overlap == 0
+    looped = plan_windows(20, None, closed_loop=True)
+    assert looped.closed_loop and len(looped.windows(20, 0)) == 1 and plan_windows(20, 32, closed_loop=True).closed_loop
+
+
+def test_the_start_noise_of_windows_is_shared_unless_told_otherwise():
+    shape, plan = (1, 4, 20, 3, 2), WindowPlan(length=8, overlap=2)
+    whole = start_noise(shape, 5, None)
+    assert torch.equal(start_noise(shape, 5, plan, shared=False), whole)
+    shared = start_noise(shape, 5, plan)
+    assert torch.equal(shared[:, :, :8], whole[:, :, :8]) and not torch.equal(shared, whole)
+    assert torch.equal(start_noise(shape, 5, WindowPlan(length=20, overlap=2)), whole)
+    assert not torch.equal(start_noise(shape, 5, None, offset=0), whole)
 
 
 @pytest.mark.parametrize(("length", "overlap"), [(0, 0), (8, 8), (8, -1)])

@@ -27,6 +27,8 @@ from animatex_core.settings import Settings
         ({"ipi_source": "x"}, "IPI source must be video, poses, reference or off"),
         ({"window": 0}, "window"),
         ({"window": 8, "overlap": 8}, "overlap must be 0 to 7, got 8"),
+        ({"window": 8, "overlap": -1}, "overlap must be 0 to 7, got -1"),
+        ({"overlap": 4}, "give a window too, got overlap 4 alone"),
     ],
 )
 def test_what_is_off_is_named(change, message):
