@@ -6,11 +6,13 @@ Source: arXiv 2410.10306 and the published checkpoint (2,100 tensors, 1,817,742,
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 MotionAttention = Literal["serial", "parallel", "none"]
 TemporalKind = Literal["attention", "mamba"]
+LARGEST_ALPHA = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,10 @@ class AnimateXConfig:
 
     def __post_init__(self) -> None:
         unet = self.unet
-        if unet.motion_attention not in ("serial", "parallel", "none"):
-            raise ValueError(f"motion_attention must be serial, parallel or none, got {unet.motion_attention!r}")
+        _one_of("motion_attention", unet.motion_attention, get_args(MotionAttention))
+        _one_of("temporal", unet.temporal, get_args(TemporalKind))
+        if not _is_number(self.alpha):
+            raise ValueError(f"configuration alpha: expected a number, got {str(self.alpha)[:100]}")
         if (self.ipi is None) != (unet.motion_attention == "none"):
             raise ValueError("an IPI and motion attention go together: give both or neither")
         for multiplier in unet.multipliers:
@@ -88,6 +92,9 @@ class AnimateXConfig:
             if channels % unet.groups or channels % unet.head_width:
                 wanted = f"{unet.groups} (groups) and {unet.head_width} (head width)"
                 raise ValueError(f"{channels} channels must be a multiple of {wanted}")
+        if self.ipi is not None and self.ipi.width % self.ipi.query_heads:
+            wanted = f"a multiple of ipi.query_heads, {self.ipi.query_heads}"
+            raise ValueError(f"configuration ipi.width: expected {wanted}, got {self.ipi.width}")
 
     def to_json(self) -> str:
         """As kept in the metadata of a model file."""
@@ -96,15 +103,20 @@ class AnimateXConfig:
     @classmethod
     def from_json(cls, text: str) -> AnimateXConfig:
         """Read what `to_json` wrote. Raises ValueError naming an unknown or misshapen field."""
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            cause = "nested too deeply" if isinstance(error, RecursionError) else error
+            raise ValueError(f"the configuration is not JSON: {cause}") from None
         if not isinstance(data, dict):
             raise ValueError(f"the configuration must be an object, got {type(data).__name__}")
+        _no_others(data, [f.name for f in fields(cls)], "the configuration")
         ipi = data.get("ipi", {})
         return cls(
             unet=_section(UNetConfig, data.get("unet", {}), "unet"),
             conditions=_section(ConditionConfig, data.get("conditions", {}), "conditions"),
             ipi=None if ipi is None else _section(IPIConfig, ipi, "ipi"),
-            alpha=float(data.get("alpha", 1.0)),
+            alpha=data.get("alpha", 1.0),
         )
 
 
@@ -112,16 +124,29 @@ def _section(kind: type, values: Any, name: str) -> Any:
     if not isinstance(values, dict):
         raise ValueError(f"configuration {name}: expected an object, got {type(values).__name__}")
     known = {f.name: f for f in fields(kind)}
+    _no_others(values, known, f"configuration {name}")
+    return kind(**{key: _checked(value, known[key].default, f"{name}.{key}") for key, value in values.items()})
+
+
+def _no_others(values: Iterable[str], known: Iterable[str], where: str) -> None:
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ValueError(f"configuration {name}: unknown fields {', '.join(unknown)}")
-    return kind(**{key: _checked(value, known[key].default, f"{name}.{key}") for key, value in values.items()})
+        raise ValueError(f"{where}: unknown fields {', '.join(unknown)[:200]}")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"configuration {name} must be {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_ALPHA
 
 
 def _checked(value: Any, example: Any, name: str) -> Any:
     if isinstance(example, tuple):
         if not isinstance(value, list) or not value or not all(_is_width(v) for v in value):
-            raise ValueError(f"configuration {name}: expected a list of positive integers, got {value!r}")
+            raise ValueError(f"configuration {name}: expected a list of positive integers, got {str(value)[:100]}")
         return tuple(value)
     right = isinstance(value, str) if isinstance(example, str) else _is_width(value)
     if not right:

@@ -218,6 +218,22 @@ def test_configuration_survives_json(config):
         ('{"unet": {"width": 100}}', "multiple of"),
         ('{"ipi": null}', "go together"),
         ('{"unet": {"motion_attention": "twice"}}', "serial, parallel or none"),
+        ('{"unet": {"temporal": "rnn"}}', "temporal must be attention or mamba, got 'rnn'"),
+        ('{"unit": {}, "alfa": 2}', "unknown fields alfa, unit"),
+        ('{"alpha": NaN}', "alpha: expected a number, got nan"),
+        ('{"alpha": 1e999}', "alpha: expected a number, got inf"),
+        pytest.param('{"alpha": ' + "9" * 400 + "}", "alpha: expected a number, got 99999", id="huge"),
+        ('{"alpha": true}', "alpha: expected a number, got True"),
+        ('{"alpha": "1"}', "alpha: expected a number, got 1"),
+        ('{"alpha": null}', "alpha: expected a number, got None"),
+        ('{"unet": {"width": NaN}}', "unet.width"),
+        (
+            '{"ipi": {"width": 1000, "query_heads": 16}}',
+            "ipi.width: expected a multiple of ipi.query_heads, 16, got 1000",
+        ),
+        pytest.param('{"unet":' * 100_000 + "1" + "}" * 100_000, "not JSON: nested too deeply", id="deep"),
+        ('{"unet": ', "not JSON"),
+        ("", "not JSON"),
     ],
 )
 def test_bad_configurations_are_named(text, message):
