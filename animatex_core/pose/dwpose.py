@@ -256,7 +256,7 @@ def _pipelined(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Gene
 
 def _assemble(seen: list[_Seen], width: int, height: int, fps: float | None) -> PoseSequence:
     people = max(len(frame.points) for frame in seen)
-    points = np.zeros((len(seen), people, POINTS, 2), np.float32)
+    points = np.zeros((len(seen), people, POINTS, 2))
     scores = np.zeros(points.shape[:3], np.float32)
     for i, frame in enumerate(seen):
         points[i, : len(frame.points)], scores[i, : len(frame.scores)] = frame.points, frame.scores

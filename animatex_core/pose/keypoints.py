@@ -41,7 +41,7 @@ BODY_NAMES = (
 class PoseSequence:
     """Keypoints of a clip.
 
-    points: [F, P, 130, 2] float32, pixels of the canvas (x, y); (0, 0) where absent.
+    points: [F, P, 130, 2] float32 (float64 as DWPose finds them), pixels of the canvas (x, y); (0, 0) where absent.
     scores: [F, P, 130] float32 in 0..1; 0 means absent.
     width, height: the canvas in pixels.
     fps: frames per second, or None when nobody said.

@@ -143,7 +143,7 @@ def _ranking(tracks: list[_Track], z: np.ndarray, valid: np.ndarray, order: str,
 
 def _rearranged(poses: PoseSequence, tracks: list[_Track]) -> tuple[PoseSequence, Change]:
     people = max(len(tracks), 1)
-    points = np.zeros((len(poses), people, POINTS, 2), np.float32)
+    points = np.zeros((len(poses), people, POINTS, 2), poses.points.dtype)
     scores = np.zeros((len(poses), people, POINTS), np.float32)
     moved = np.zeros(scores.shape, bool)
     for i, track in enumerate(tracks):

@@ -101,7 +101,8 @@ def to_openpose(places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
 def to_pose(places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points and scores of a PoseSequence from the 134 of `to_openpose`; uncertain points (0.3 or less) are absent.
 
-    places: [..., 134, 2], scores: [..., 134]. Returns [..., 130, 2] and [..., 130], float32.
+    places: [..., 134, 2], scores: [..., 134]. Returns [..., 130, 2] float64 and [..., 130] float32: drawing truncates
+    angles to whole degrees, and a limb of exactly 45 degrees is drawn at 44 from places in single precision.
     """
     scores = np.where((scores > MIN_SCORE) & np.isfinite(places).all(-1), scores, 0)
     points = np.zeros((*scores.shape[:-1], POINTS, 2))
@@ -111,4 +112,4 @@ def to_pose(places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
         points[..., part, :], certain[..., part] = places[..., of_134, :], scores[..., of_134]
     points[..., RIGHT_HAND, :], certain[..., RIGHT_HAND] = places[..., 113:, :], scores[..., 113:]
     certain = np.clip(certain, 0, 1).astype(np.float32)
-    return np.where(certain[..., None] > 0, points, 0).astype(np.float32), certain
+    return np.where(certain[..., None] > 0, points, 0), certain

@@ -94,4 +94,4 @@ def test_uncertain_points_are_absent():
     points, certain = to_pose(places, scores)
     absent = [3, 5, 6, 18, 62 + 30 - 24]
     assert np.flatnonzero(certain == 0).tolist() == absent and not points[absent].any()
-    assert certain.max() == 1 and points.dtype == certain.dtype == np.float32
+    assert certain.max() == 1 and certain.dtype == np.float32 and points.dtype == np.float64
