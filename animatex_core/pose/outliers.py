@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .changes import Change
+from .changes import USUAL_FPS, Change
 from .figure import Figure, as_complex, figure
 from .keypoints import POINTS, PoseSequence
 from .proportions import body_size, measure
@@ -14,7 +14,8 @@ from .skeleton import BODY_PARENT, NECK
 
 # A point this many deviations (of the window's own scatter) from the middle of its neighbours in time is a spike,
 _DEVIATIONS = 4.0
-# but never one that is nearer than this part of the figure's size: 1.0 is an adult's neck to hip.
+# but never one that is nearer than this part of the figure's size (1.0 is an adult's neck to hip): at fewer frames a
+# second than usual a sound limb gets farther from one frame to the next, so there it is more.
 _NEAREST = 0.15
 # A bone this much longer than its usual length has its far end in the wrong place.
 _TOO_LONG = 1.75
@@ -34,7 +35,8 @@ def remove_outliers(poses: PoseSequence, window: int = 7) -> tuple[PoseSequence,
         return poses, Change("outliers removed", 0, ())
     body = figure(poses)
     size = body_size(measure(body).lengths)
-    spikes = _spikes(as_complex(poses), body.present, size, window)
+    nearest = _NEAREST * max(1.0, USUAL_FPS / (poses.fps or USUAL_FPS))
+    spikes = _spikes(as_complex(poses), body.present, size, window, nearest)
     long = _overlong(body) & ~spikes
     bad = spikes | long
     note = f"{spikes.sum()} spikes, {long.sum()} ends of overlong bones" if bad.any() else ""
@@ -46,7 +48,7 @@ def remove_outliers(poses: PoseSequence, window: int = 7) -> tuple[PoseSequence,
     return result, Change.of("outliers removed", bad, note)
 
 
-def _spikes(z: np.ndarray, valid: np.ndarray, size: np.ndarray, window: int) -> np.ndarray:
+def _spikes(z: np.ndarray, valid: np.ndarray, size: np.ndarray, window: int, nearest: float) -> np.ndarray:
     """Points [F, P, 130] far from the median of their window; a slice of the points at a time, to bound the memory."""
     bad = np.zeros(valid.shape, bool)
     for start in range(0, POINTS, _SLICE):
@@ -57,7 +59,7 @@ def _spikes(z: np.ndarray, valid: np.ndarray, size: np.ndarray, window: int) -> 
         middle = _median(x, count) + 1j * _median(y, count)
         away = np.abs(here - middle)
         scatter = np.abs((x + 1j * y) - middle[..., None])
-        limit = np.maximum(_DEVIATIONS * 1.4826 * _median(scatter, count), _NEAREST * size[:, None])
+        limit = np.maximum(_DEVIATIONS * 1.4826 * _median(scatter, count), nearest * size[:, None])
         bad[..., part] = valid[..., part] & (count > window // 2) & (away > limit) & (size > 0)[:, None]
     return bad
 
