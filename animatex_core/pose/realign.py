@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .figure import Figure, canvas_fit, figure, inherited, stretch, to_sequence
-from .keypoints import POINTS, PoseSequence
+from .keypoints import POINTS, PoseSequence, empty
 from .placement import SUPPORT_NAMES, hold, stand
 from .proportions import ABSENT, MEASURED, OTHER_SIDE, PRIOR, Proportions, Ratios, measure, ratios_between
 from .skeleton import (
@@ -107,7 +107,7 @@ def realign(
     if anchor.people not in (0, 1, driver.people):
         raise ValueError(f"the anchor has {anchor.people} people and the driver {driver.people}: give one or as many")
     if len(anchor) == 0 or anchor.people == 0:
-        return _unmoved(driver, "identity", "the anchor has nobody in it", names, gone)
+        anchor = empty(1, anchor.width, anchor.height)
     pair = _compare(driver, anchor, correct)
     lost, absent = _dropped(pair.model, driver.people, names, drop_absent)
     return _fit(pair, driver, anchor, mode, lost, absent)

@@ -79,8 +79,8 @@ def test_similarity_is_one_scale_and_one_shift(dance, fashion):
     ("anchor", "mode", "reason"),
     [
         (empty(1, 400, 500), "identity", "no bone can be measured in the anchor"),
-        (empty(0, 400, 500), "identity", "the anchor has nobody in it"),
-        (empty(1, 400, 500, people=0), "identity", "the anchor has nobody in it"),
+        (empty(0, 400, 500), "identity", "no bone can be measured in the anchor"),
+        (empty(1, 400, 500, people=0), "identity", "no bone can be measured in the anchor"),
         (pose({0: STANDING[0]}), "identity", "no bone can be measured in the anchor"),
         (pose({18: (3, 4), 13: (9, 9), 0: (1, 1)}), "similarity", "neither shoulders nor hips"),
         (pose({k: STANDING[k] for k in (0, 1)}), "similarity", "neither shoulders nor hips"),
