@@ -87,11 +87,8 @@ def load_case(path):
             case = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise NotACase(f"{path}: not an .npz of plain arrays: {error}") from error
-    missing, unexpected = sorted(ENTRIES.keys() - case.keys()), sorted(case.keys() - ENTRIES.keys())
-    if missing:
+    if missing := sorted(ENTRIES.keys() - case.keys()):
         raise NotACase(f"{path}: missing entries: {', '.join(missing)}")
-    if unexpected:
-        raise NotACase(f"{path}: unexpected entries: {', '.join(unexpected)}")
     for name in ("boxes", "detector_raw"):
         if case[name].size == 0:
             case[name] = np.zeros((0, ENTRIES[name][1][1]))
