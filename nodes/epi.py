@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..animatex_core.pose import epi
 from ..animatex_core.pose.keypoints import PoseSequence
 from ..animatex_core.pose.report import examine
-from .pose_sockets import Film, read_poses, show, write_poses
+from .pose_sockets import Film, is_aligned, read_poses, show, write_poses
 from .schema import PoseKeypoint, schema
 
 NONE = "none"
@@ -101,7 +101,8 @@ class AlignPose(io.ComfyNode):
         scale = f"\nthe character is {compared.scale:.2f} times as large as the driver" if compared else ""
         rows = {"before": Film(epi.on_canvas(driver, poses.width, poses.height), reference_image)}
         preview = show(cls, rows | {"after": Film(poses, reference_image)})
-        return io.NodeOutput(write_poses(poses, aligned=mode != "off"), f"{done.summary()}{scale}{held}", ui=preview)
+        aligned = mode != "off" or is_aligned(driving_poses)
+        return io.NodeOutput(write_poses(poses, aligned=aligned), f"{done.summary()}{scale}{held}", ui=preview)
 
 
 class RescalePose(io.ComfyNode):
@@ -173,7 +174,8 @@ class RescalePose(io.ComfyNode):
         held = f"; {int(done.clamped.any((1, 2)).sum())} frames with joints held back" if done.clamped.any() else ""
         report = f"{shape}: {told or 'nothing changed'}{held}"
         preview = show(cls, {"before": Film(before, images), "after": Film(done.poses, images)})
-        return io.NodeOutput(write_poses(done.poses, aligned=True), report, ui=preview)
+        aligned = bool(wanted.changed()) or is_aligned(poses)
+        return io.NodeOutput(write_poses(done.poses, aligned=aligned), report, ui=preview)
 
 
 _FACTOR_TIPS = {
