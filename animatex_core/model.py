@@ -116,7 +116,7 @@ class AnimateX(nn.Module):
         like: has the device and dtype to work in where the weights do not tell (a host may keep them elsewhere, or in
         8 bits); without it those of the pose pictures or of the weights.
         """
-        check_sizes(inputs, frames, height, width, batch)
+        check_sizes(inputs, frames, height, width, batch, self.config)
         channels = self.config.conditions.channels
         if like is None:
             like = self.empty_prompt if inputs.pose is None else inputs.pose
@@ -162,19 +162,20 @@ class AnimateX(nn.Module):
         return self.ipi(keypoints, features)
 
 
-def check_sizes(inputs: Inputs, frames: int, height: int, width: int, batch: int) -> None:
-    """Raises ValueError naming the input whose shape does not fit."""
-    picture = (8 * height, 8 * width)
+def check_sizes(inputs: Inputs, frames: int, height: int, width: int, batch: int, config: AnimateXConfig) -> None:
+    """Raises ValueError naming the input whose shape does not fit. What no IPI reads may be of any width."""
+    picture, clip = (8 * height, 8 * width), config.conditions.clip_width
+    points, read = (None, None) if config.ipi is None else (config.ipi.keypoints, config.ipi.clip_width)
     expected: dict[str, tuple[int | None, ...]] = {
         "pose": (batch, 3, frames, *picture),
         "reference_pose": (batch, 3, *picture),
         "reference": (batch, 3, *picture),
-        "reference_latent": (batch, None, height, width),
-        "image_feature": (batch, None),
-        "keypoints": (batch, frames, 2, None),
-        "reference_keypoints": (batch, 2, None),
-        "features": (batch, frames, None),
-        "reference_feature": (batch, None),
+        "reference_latent": (batch, config.unet.in_channels, height, width),
+        "image_feature": (batch, clip),
+        "keypoints": (batch, frames, 2, points),
+        "reference_keypoints": (batch, 2, points),
+        "features": (batch, frames, read),
+        "reference_feature": (batch, read),
     }
     for name, shape in expected.items():
         value = getattr(inputs, name)

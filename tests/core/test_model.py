@@ -197,6 +197,16 @@ def test_wrong_shapes_are_named():
         model.encode(inputs, 4, 12, 8)
     with pytest.raises(ValueError, match="reference_latent"):
         model.encode(replace(inputs, reference_latent=torch.zeros(1, 4, 3, 3)), 5, 12, 8)
+    for name, shape in (
+        ("reference_latent", (1, 8, 12, 8)),
+        ("image_feature", (1, 1280)),
+        ("keypoints", (1, 5, 2, 17)),
+        ("reference_keypoints", (1, 2, 24)),
+        ("features", (1, 5, 768)),
+        ("reference_feature", (1, 768)),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name}: expected a tensor \[1, .*, got \[1, "):
+            model.encode(replace(inputs, **{name: torch.zeros(shape)}), 5, 12, 8)
     with pytest.raises(ValueError, match="keypoints and features"):
         model.encode(replace(inputs, features=None), 5, 12, 8)
     with pytest.raises(ValueError, match="image_feature"):
