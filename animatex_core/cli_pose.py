@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .cli_output import Advance, progress_bar, say
 
 if TYPE_CHECKING:  # the parser must not wait for numpy
     import numpy as np
@@ -17,15 +17,14 @@ if TYPE_CHECKING:  # the parser must not wait for numpy
     from .pose.keypoints import PoseSequence
 
     Extracted = tuple[PoseSequence, ExtractionReport]
-    Progress = Callable[[int], None]
 
 BACKENDS = ("dwpose", "mediapipe")
 SHEET_COLUMNS = 8
 _CELL_WIDTH = 180  # pixels of a frame on the preview
 
 
-def add_pose(parser: argparse.ArgumentParser, say: Callable[[str], None]) -> None:
-    """Give the parser the command's flags; `say` takes the lines for people."""
+def add_pose(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the command's flags."""
     parser.add_argument("--video", type=Path, required=True, help="video to read; one person of it is followed")
     parser.add_argument("--out", type=Path, required=True, help="the .json to write (OpenPose, pixels)")
     parser.add_argument("--overwrite", action="store_true", help="replace the outputs when they are there")
@@ -42,10 +41,10 @@ def add_pose(parser: argparse.ArgumentParser, say: Callable[[str], None]) -> Non
     dwpose.add_argument("--device", help="auto, cpu, cuda, cuda:1, tensorrt, directml; default: auto")
     mediapipe = parser.add_argument_group("mediapipe")
     mediapipe.add_argument("--python", type=Path, help="interpreter of an environment with mediapipe==0.10.21")
-    parser.set_defaults(run=partial(run_pose, say=say))
+    parser.set_defaults(run=run_pose)
 
 
-def run_pose(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+def run_pose(options: argparse.Namespace) -> None:
     """Read the poses of the video, clean them when asked, and write them. Whatever fails, nothing is written."""
     from .contact_sheet import save_picture
     from .pose.clean import clean
@@ -55,7 +54,7 @@ def run_pose(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     _check(options)
     extract = {"dwpose": _by_dwpose, "mediapipe": _by_mediapipe}[options.backend]
     fps = open_video(options.video, isolated=True).fps / options.stride
-    with _progress_bar() as progress:
+    with progress_bar("poses", "frame", quiet=options.quiet) as progress:
         poses, report = extract(options, fps, progress)
     say(str(report))
     if options.clean:
@@ -92,16 +91,16 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
 
 
-def _by_dwpose(options: argparse.Namespace, fps: float, progress: Progress) -> Extracted:
+def _by_dwpose(options: argparse.Namespace, fps: float, progress: Advance) -> Extracted:
     from .pose.dwpose import DWPose
     from .video import read_frames
 
     dwpose = DWPose.load(*_pose_files(options), device=options.device or "auto")
-    frames = read_frames(options.video, start=options.start, stride=options.stride, count=options.frames)
+    frames = read_frames(options.video, start=options.start, stride=options.stride, count=options.frames, isolated=True)
     return dwpose.extract(frames, fps=fps, progress=progress)
 
 
-def _by_mediapipe(options: argparse.Namespace, fps: float, progress: Progress) -> Extracted:
+def _by_mediapipe(options: argparse.Namespace, fps: float, progress: Advance) -> Extracted:
     from .video import read_frames
 
     try:
@@ -112,7 +111,7 @@ def _by_mediapipe(options: argparse.Namespace, fps: float, progress: Progress) -
             "dwpose, or this command from the sources of Animate-X (git clone, then pip install .)"
         ) from error
     through = None if options.frames is None else (options.frames - 1) * options.stride + 1
-    frames = read_frames(options.video, start=options.start, count=through)
+    frames = read_frames(options.video, start=options.start, count=through, isolated=True)
     return mediapipe_backend.extract(frames, options.python, stride=options.stride, fps=fps, progress=progress)
 
 
@@ -149,24 +148,6 @@ def _folders(given: Path | None) -> list[Path]:
     return [models, *sorted((root / "custom_nodes").glob("*controlnet_aux*/ckpts")), Path("models")]
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    from tqdm import tqdm
-
-    bars = []
-
-    def progress(done: int) -> None:
-        if not bars:  # an error before the first frame is said without a bar above it
-            bars.append(tqdm(desc="poses", unit="frame"))
-        bars[0].update(done - bars[0].n)
-
-    try:
-        yield progress
-    finally:
-        for bar in bars:
-            bar.close()
-
-
 class _SomeFrames(Sequence[Any]):
     """A clip of which only some frames are held; the others must not be asked for."""
 
@@ -189,7 +170,7 @@ def _preview(options: argparse.Namespace, poses: PoseSequence) -> np.ndarray:
     from .video import read_frames
 
     wanted = np.linspace(0, len(poses) - 1, SHEET_COLUMNS).round().astype(int).tolist()
-    frames = read_frames(options.video, start=options.start, stride=options.stride, count=len(poses))
+    frames = read_frames(options.video, start=options.start, stride=options.stride, count=len(poses), isolated=True)
     seen = {index: frame for index, frame in enumerate(frames) if index in wanted}
     one = {index: poses.frames(slice(index, index + 1)) for index in seen}
     drawn = {i: draw_poses(one[i], palette="openpose", stick="scaled", background=seen[i])[0] for i in seen}

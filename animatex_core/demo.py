@@ -33,15 +33,15 @@ WARNING = (
 
 def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
     """Run it; writes `demo.mp4` and `contact_sheet.png` into the folder, and returns what there is to say."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder}: expected a folder, found a file")
     LOG.warning(WARNING)
-    folder.mkdir(parents=True, exist_ok=True)
     video, sheet = folder / "demo.mp4", folder / "contact_sheet.png"
     with tempfile.TemporaryDirectory() as temporary:
         job = small_job(Path(temporary))
         prepared = pipeline.prepare(job)
         frames = list(pipeline.decode(job, pipeline.denoise(job, prepared, on_step)))
         facts = pipeline.metadata(job, prepared) | {"weights": "random"}
-    write_video(video, frames, prepared.motion.fps, metadata=facts, overwrite=True)
     picture = load_picture(job.reference)
     fit = plan_fit((picture.shape[1], picture.shape[0]), (SETTINGS.width, SETTINGS.height), SETTINGS.fit)
     rows = {
@@ -49,7 +49,10 @@ def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
         "poses": prepared.motion.pictures(SETTINGS),
         "result (random weights)": np.stack(frames),
     }
-    save_picture(sheet, contact_sheet(rows), metadata=facts, overwrite=True)
+    pictures = contact_sheet(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_video(video, frames, prepared.motion.fps, metadata=facts, overwrite=True)
+    save_picture(sheet, pictures, metadata=facts, overwrite=True)
     return [WARNING, f"{video}: {len(frames)} frames", f"{sheet}: reference, poses and frames side by side"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,15 @@ from .pose.draw import draw_poses
 from .pose.io import load_openpose
 from .pose.keypoints import PoseSequence
 from .settings import Settings
-from .video import open_video, read_frames
+from .video import VideoInfo, open_video, read_frames
 
 LOG = logging.getLogger(__name__)
 DEFAULT_FPS = 8.0  # of the released program, where neither poses nor video say
 CLIP_SIDE = 224
+SAME_RATE, SAME_SHAPE = 0.01, 0.02  # poses and video of one clip differ by less, relatively
 
-# Keypoints of video frames (uint8 RGB [H, W, 3], every one of them) at a frame rate.
-PoseExtractor = Callable[[list[np.ndarray], float], PoseSequence]
+# Keypoints of video frames (uint8 RGB [H, W, 3], every one of them, one after the other) at a frame rate.
+PoseExtractor = Callable[[Iterable[np.ndarray], float], PoseSequence]
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,46 @@ class Motion:
 def load_motion(video: Path | None, poses: Path | None, settings: Settings, extract: PoseExtractor | None) -> Motion:
     """The driving frames that the settings choose. Says in the log what it had to leave out.
 
-    A video alone needs `extract`. Raises ValueError when there is nothing to follow or lengths do not fit.
+    A video alone needs `extract`. Frames are read one at a time and only CLIP's small pictures of them are kept.
+    Raises ValueError when there is nothing to follow or when poses and video are not of the same clip.
     """
     if video is None and poses is None:
         raise ValueError("nothing to follow: give a driving video, poses, or both")
     if poses is not None:
-        sequence = load_openpose(poses)
-        info = None if video is None else open_video(video, isolated=True)
-        fps = sequence.fps or (info.fps if info else None)
-        chosen = _chosen(len(sequence), settings, str(poses))
-        pictures = None if video is None else _clip_pictures(video, settings, len(chosen), sequence, str(poses))
-        return Motion(_followed(sequence.person(0).frames(chosen), str(poses)), pictures, _fps(fps, settings))
+        return _motion_of_poses(poses, video, settings)
     assert video is not None
     return _motion_of_video(video, settings, extract)
+
+
+def _motion_of_poses(poses: Path, video: Path | None, settings: Settings) -> Motion:
+    sequence, name = load_openpose(poses), str(poses)
+    chosen = _chosen(len(sequence), settings, name)
+    followed = _followed(sequence.person(0).frames(chosen), name)
+    if video is None:
+        return Motion(followed, None, _fps(sequence.fps, settings))
+    info = open_video(video, isolated=True)
+    _check_same_clip(sequence, name, info, str(video))
+    pictures = _clip_pictures(video, settings, len(chosen), sequence, name)
+    return Motion(followed, pictures, _fps(sequence.fps or info.fps, settings))
+
+
+def _check_same_clip(poses: PoseSequence, name: str, info: VideoInfo, video: str) -> None:
+    """Frame k of the poses is taken for frame k of the video. Raises ValueError where that cannot be."""
+    if poses.fps is not None and abs(poses.fps / info.fps - 1) > SAME_RATE:
+        raise ValueError(
+            f"{name} has {poses.fps:g} frames a second, {video} {info.fps:g}: poses and video must be of the same "
+            "clip, frame by frame; read every frame's poses (animate-x pose without --stride), or leave the video out"
+        )
+    if abs(poses.width / poses.height * info.height / info.width - 1) > SAME_SHAPE:
+        LOG.warning(
+            "%s was made for pictures of %dx%d, %s has %dx%d: are they of the same clip?",
+            name, poses.width, poses.height, video, info.width, info.height,
+        )  # fmt: skip
+    if info.frames and abs(len(poses) - info.frames) > max(1, SAME_RATE * info.frames):
+        LOG.warning(
+            "%s has %d frames, %s has %d: the first of one is taken for the first of the other",
+            name, len(poses), video, info.frames,
+        )  # fmt: skip
 
 
 def _motion_of_video(video: Path, settings: Settings, extract: PoseExtractor | None) -> Motion:
@@ -70,14 +98,21 @@ def _motion_of_video(video: Path, settings: Settings, extract: PoseExtractor | N
             "without it give the poses too: --poses FILE.json"
         )
     info = open_video(video, isolated=True)
-    frames = list(read_frames(video, start=settings.start, stride=settings.stride, count=settings.frames))
-    if not frames:
-        raise ValueError(f"{video}: no frame at or after number {settings.start}")
-    if len(frames) < settings.frames:
-        LOG.warning("%s: %d frames instead of %d, the video has no more", video, len(frames), settings.frames)
-    sequence = extract(frames, info.fps / settings.stride)
-    pictures = np.stack([resize(frame, CLIP_SIDE, CLIP_SIDE) for frame in frames])
-    return Motion(_followed(sequence.person(0), str(video)), pictures, _fps(info.fps, settings))
+    pictures: list[np.ndarray] = []
+    frames = read_frames(video, start=settings.start, stride=settings.stride, count=settings.frames, isolated=True)
+    sequence = extract(_seen_by_clip(frames, pictures), info.fps / settings.stride)
+    if len(sequence) != len(pictures):
+        raise ValueError(f"{video}: {len(pictures)} frames were read, poses came for {len(sequence)}")
+    if len(pictures) < settings.frames:
+        LOG.warning("%s: %d frames instead of %d, the video has no more", video, len(pictures), settings.frames)
+    return Motion(_followed(sequence.person(0), str(video)), np.stack(pictures), _fps(info.fps, settings))
+
+
+def _seen_by_clip(frames: Iterable[np.ndarray], pictures: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, each of which leaves a small picture behind."""
+    for frame in frames:
+        pictures.append(resize(frame, CLIP_SIDE, CLIP_SIDE))
+        yield frame
 
 
 def _followed(poses: PoseSequence, name: str) -> PoseSequence:
@@ -100,7 +135,7 @@ def _chosen(available: int, settings: Settings, name: str) -> np.ndarray:
 
 
 def _clip_pictures(video: Path, settings: Settings, wanted: int, poses: PoseSequence, name: str) -> np.ndarray:
-    frames = read_frames(video, start=settings.start, stride=settings.stride, count=wanted)
+    frames = read_frames(video, start=settings.start, stride=settings.stride, count=wanted, isolated=True)
     pictures = [resize(frame, CLIP_SIDE, CLIP_SIDE) for frame in frames]
     if len(pictures) != wanted:
         raise ValueError(
@@ -116,8 +151,11 @@ def _fps(driver: float | None, settings: Settings) -> float:
     return DEFAULT_FPS if driver is None else driver / settings.stride
 
 
-def choose_ipi_source(wanted: IPISource | None, motion: Motion) -> IPISource:
+def choose_ipi_source(wanted: IPISource | None, motion: Motion, *, has_ipi: bool = True) -> IPISource:
     """The IPI source that can be had. Says in the log when it is not the one the network was trained on."""
+    if not has_ipi:
+        LOG.warning("This model has no IPI (UniAnimate): it follows the pose pictures alone.")
+        return "off"
     if wanted == "video" and motion.clip_pictures is None:
         raise ValueError("the IPI is to read the driving video, but there are only poses: give --video too")
     if wanted is not None:

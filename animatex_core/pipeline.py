@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from .choices import IPISource
-from .fit import Fit, plan_fit
+from .fit import plan_fit
+from .job_files import check_networks
 from .model import Inputs
 from .motion import CLIP_SIDE, Motion, choose_ipi_source, load_motion
 from .motion import PoseExtractor as PoseExtractor
@@ -59,19 +60,20 @@ class Prepared:
 
 
 def prepare(job: Job, extract: PoseExtractor | None = None) -> Prepared:
-    """Read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder."""
+    """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder."""
     settings = job.settings
+    config = check_networks(job.model, job.clip, job.vae)
     reference = load_picture(job.reference)
-    motion = load_motion(job.video, job.poses, settings, extract)
-    source = choose_ipi_source(settings.ipi_source, motion)
     height, width = reference.shape[:2]
+    reference_pose = _load_reference_pose(job, width, height)
+    motion = load_motion(job.video, job.poses, settings, extract)
+    source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
     fitted = fit.apply(reference)
     pose_pictures = motion.pictures(settings)
-    reference_pose = None if job.reference_pose is None else load_openpose(job.reference_pose).person(0)
     image_feature, features = _clip_features(job, reference, pose_pictures, motion, source)
     keypoints = torch.from_numpy(motion.poses.ipi_keypoints())[None]
-    latent, reference_picture = _paper_inputs(job, fitted, fit, reference_pose)
+    latent, reference_picture = _paper_inputs(job, fitted, reference_pose)
     return Prepared(
         Inputs(
             pose=to_tensor(pose_pictures).transpose(0, 1)[None],
@@ -88,15 +90,29 @@ def prepare(job: Job, extract: PoseExtractor | None = None) -> Prepared:
     )
 
 
+def _load_reference_pose(job: Job, width: int, height: int) -> PoseSequence | None:
+    """The pose of the reference picture, or None when there is nobody in it. Raises ValueError for another canvas."""
+    if job.reference_pose is None:
+        return None
+    pose = load_openpose(job.reference_pose).person(0).frames(slice(0, 1))
+    if (pose.width, pose.height) != (width, height):
+        raise ValueError(
+            f"{job.reference_pose}: the canvas is {pose.width}x{pose.height}, the reference picture "
+            f"{width}x{height}; they must be the same"
+        )
+    if not pose.present.any():
+        LOG.warning("%s: no person in it; going on as without a pose of the reference", job.reference_pose)
+        return None
+    return pose
+
+
 def _reference_keypoints(pose: PoseSequence | None, source: IPISource) -> Tensor | None:
     if pose is None or source == "off":
         return None
-    return torch.from_numpy(pose.ipi_keypoints()[:1])
+    return torch.from_numpy(pose.ipi_keypoints())
 
 
-def _paper_inputs(
-    job: Job, fitted: np.ndarray, fit: Fit, pose: PoseSequence | None
-) -> tuple[Tensor | None, Tensor | None]:
+def _paper_inputs(job: Job, fitted: np.ndarray, pose: PoseSequence | None) -> tuple[Tensor | None, Tensor | None]:
     """The reference's latent and pose picture, where the reference mode feeds them."""
     if job.settings.reference_mode == "released":
         return None, None
@@ -105,12 +121,7 @@ def _paper_inputs(
     if pose is None:
         LOG.warning("The reference has no pose (--reference-pose): its latent is fed without one.")
         return latent, None
-    if (pose.width, pose.height) != fit.source:
-        raise ValueError(
-            f"{job.reference_pose}: the canvas is {pose.width}x{pose.height}, the reference picture "
-            f"{fit.source[0]}x{fit.source[1]}; they must be the same"
-        )
-    picture = Motion(pose.frames(slice(0, 1)), None, 1.0).pictures(job.settings)
+    picture = Motion(pose, None, 1.0).pictures(job.settings)
     return latent, to_tensor(picture)
 
 

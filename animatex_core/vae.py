@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,7 @@ from .vae_names import diffusers_names, vae_tensors
 
 LOG = logging.getLogger(__name__)
 SCALE = 0.18215  # of the latents that the network knows
+LATENT_CHANNELS = 4
 NORM_GROUPS = 32
 TILE = 512  # pixels of a side of a tile
 OutOfMemory = torch.cuda.OutOfMemoryError
@@ -132,15 +134,33 @@ def load_vae(path: PathLike, *, dtype: torch.dtype = torch.float32, device: torc
 
     Raises WeightsError naming the file: no VAE in it, not complete, or not one of Stable Diffusion 1.x or 2.x.
     """
+    tensors, tiny = _tensors_of(path)
+    try:
+        network = _full(tensors, dtype, device) if tensors is not None else _tiny(tiny, dtype, device)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return VAE(network, dtype, device)
+
+
+def check_vae(path: PathLike) -> None:
+    """Raises WeightsError as `load_vae` would, as far as names, shapes and installed packages tell; reads nothing."""
+    if find_spec("diffusers") is None:
+        raise WeightsError(_MISSING)
+    tensors, _ = _tensors_of(path)
+    try:
+        if tensors is not None:
+            vae_sizes(tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _tensors_of(path: PathLike) -> tuple[dict[str, Tensor] | None, dict[str, Tensor]]:
+    """Those of Stable Diffusion's VAE, or None and those of a tiny one."""
     checkpoint = open_mapped(path, "bundle it with animate-x convert ... --vae FILE")
     tensors, tiny = vae_tensors(checkpoint.tensors), tiny_tensors(checkpoint.tensors)
     if tensors is None and tiny is None:
         raise WeightsError(f"{path}: no VAE in it: {describe(checkpoint).title}")
-    try:
-        network = _full(tensors, dtype, device) if tensors is not None else _tiny(tiny or {}, dtype, device)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
-    return VAE(network, dtype, device)
+    return tensors, tiny or {}
 
 
 def tiny_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
@@ -157,9 +177,7 @@ def _full(tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.devic
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     except ImportError as error:
         raise WeightsError(_MISSING) from error
-    widths, blocks, latents = vae_sizes(tensors)
-    if latents != 4:
-        raise WeightsError(f"a VAE with {latents} latent channels; Animate-X needs that of Stable Diffusion 1.x or 2.x")
+    widths, blocks = vae_sizes(tensors)
     renamed = diffusers_names(tensors)
     state = {renamed.get(n, n): _linear(renamed.get(n, n), t).to(device, dtype) for n, t in tensors.items()}
 
@@ -168,15 +186,15 @@ def _full(tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.devic
         "up_block_types": ("UpDecoderBlock2D",) * len(widths),
         "block_out_channels": widths,
         "layers_per_block": blocks,
-        "latent_channels": latents,
+        "latent_channels": LATENT_CHANNELS,
         "norm_num_groups": NORM_GROUPS,
         "sample_size": TILE,
     }
     return _Full(build(lambda: AutoencoderKL.from_config(config), state, "the VAE"))
 
 
-def vae_sizes(tensors: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int]:
-    """Widths of the levels, blocks of a level and latent channels, from the original names. Raises WeightsError."""
+def vae_sizes(tensors: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int]:
+    """Widths of the levels and blocks of a level, from the original names. Raises WeightsError: incomplete, unlike."""
     missing = [name for name in _NEEDED if name not in tensors or tensors[name].ndim != 4]
     if missing:
         raise WeightsError(f"the VAE is not complete: {', '.join(missing)} missing or not of four axes")
@@ -188,7 +206,10 @@ def vae_sizes(tensors: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int]
         blocks += 1
     if not widths or any(width % NORM_GROUPS for width in widths):
         raise WeightsError(f"the VAE has levels of {widths} channels, expected multiples of {NORM_GROUPS}")
-    return tuple(widths), blocks, tensors["decoder.conv_in.weight"].shape[1]
+    latents = tensors["decoder.conv_in.weight"].shape[1]
+    if latents != LATENT_CHANNELS:
+        raise WeightsError(f"a VAE with {latents} latent channels; Animate-X needs that of Stable Diffusion 1.x or 2.x")
+    return tuple(widths), blocks
 
 
 def _linear(name: str, tensor: Tensor) -> Tensor:

@@ -62,14 +62,27 @@ def load_clip_vision(
 
     Raises WeightsError naming the file: no tower in it, or one that is not complete.
     """
-    checkpoint = open_mapped(path, "bundle it with animate-x convert ... --clip FILE")
-    tensors = vision_tower(checkpoint.tensors)
-    if tensors is None:
-        raise WeightsError(f"{path}: no CLIP vision tower in it: {describe(checkpoint).title}")
+    tensors = _tower_of(path)
     try:
         return _build(tensors, dtype, device)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
+
+
+def projection_width(path: PathLike) -> int:
+    """How many numbers a feature of the file's image tower has, without reading it. Raises like `load_clip_vision`."""
+    return _tower_of(path)["visual_projection.weight"].shape[0]
+
+
+def _tower_of(path: PathLike) -> dict[str, Tensor]:
+    checkpoint = open_mapped(path, "bundle it with animate-x convert ... --clip FILE")
+    tensors = vision_tower(checkpoint.tensors)
+    if tensors is None:
+        raise WeightsError(f"{path}: no CLIP vision tower in it: {describe(checkpoint).title}")
+    missing = [name for name in _NEEDED if name not in tensors or not tensors[name].ndim]
+    if missing:
+        raise WeightsError(f"{path}: the CLIP vision tower is not complete: {', '.join(missing)} missing")
+    return tensors
 
 
 def vision_tower(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
@@ -91,9 +104,6 @@ def _build(tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.devi
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
     except ImportError as error:
         raise WeightsError("CLIP vision needs transformers: pip install transformers") from error
-    missing = [name for name in _NEEDED if name not in tensors]
-    if missing:
-        raise WeightsError(f"the CLIP vision tower is not complete: {', '.join(missing)} missing")
     patches = tensors["vision_model.embeddings.patch_embedding.weight"]
     places = tensors["vision_model.embeddings.position_embedding.weight"].shape[0] - 1
     side = round(places**0.5)

@@ -1,9 +1,10 @@
 """The command line end to end on small files: results, messages, exit codes, and nothing left behind."""
 
 import os
+import signal
 import subprocess
 import sys
-from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,12 +12,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from animatex_core import cli, pipeline
+from animatex_core.cli_animate import choose_device, choose_dtype
+from animatex_core.cli_output import progress_bar
 from animatex_core.config import TINY
 from animatex_core.keymap import key_map, to_released
 from animatex_core.provenance import read_metadata
-from animatex_core.video import open_video, write_video
+from animatex_core.video import open_video
 
 QUICK = ["--width", "64", "--height", "96", "--frames", "4", "--steps", "2"]
 
@@ -52,8 +56,7 @@ def test_the_same_seed_makes_the_same_frames(arguments, tmp_path):
 
 
 def test_the_drivers_sound_is_kept(arguments, tmp_path):
-    silent, loud = tmp_path / "silent.mp4", tmp_path / "loud.mkv"
-    write_video(silent, np.zeros((16, 32, 32, 3), np.uint8), Fraction(8))
+    loud = tmp_path / "loud.mkv"
     with av.open(str(loud), "w") as out:
         video, sound = out.add_stream("libx264", 8), out.add_stream("aac", 16000, layout="mono")
         video.width = video.height = 32
@@ -69,13 +72,14 @@ def test_the_drivers_sound_is_kept(arguments, tmp_path):
     assert open_video(tmp_path / "out.mp4").has_audio
 
 
-def test_steps_by_name_and_help():
+def test_steps_by_name_or_number(capsys):
     parser = cli._parser()
     common = ["animate", "--model", "m", "--image", "i", "--out", "o"]
     assert parser.parse_args([*common, "--steps", "paper"]).steps == 50
     assert parser.parse_args([*common, "--steps", "released"]).steps == 30
     with pytest.raises(SystemExit):
         parser.parse_args([*common, "--steps", "many"])
+    assert "--steps: expected a whole number, released or paper, got 'many'" in capsys.readouterr().err
 
 
 class Payload:
@@ -216,6 +220,128 @@ def test_demo(tmp_path, capsys):
         assert sheet.width > 500 and sheet.height > 300
 
 
-def test_help_does_not_wait_for_torch():
-    code = "import sys; from animatex_core import cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize("command", [None, "animate", "pose", "convert", "inspect", "export", "demo"])
+def test_help_does_not_wait_for_torch(command):
+    code = """
+import sys
+from animatex_core import cli
+try:
+    cli.main([*sys.argv[1:], "--help"])
+finally:
+    sys.stderr.write(" ".join({"torch", "numpy", "av", "transformers"} & set(sys.modules)))
+"""
+    run = [sys.executable, "-c", code, *([command] if command else [])]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("usage: animate-x") and done.stderr == ""
+
+
+def test_quiet_stands_before_or_after_the_command_and_hides_the_bars(arguments, tmp_path, capsys):
+    assert cli.main(arguments(out=tmp_path / "a.mp4")) == 0
+    assert "denoising" in capsys.readouterr().err
+    animate, *flags = arguments()
+    assert cli.main(["--quiet", animate, *flags]) == 0
+    assert cli.main([animate, *flags, "--quiet", "--overwrite"]) == 0
+    said = capsys.readouterr().err
+    assert "denoising" not in said and "decoding" not in said and "WARNING" in said and "INFO" not in said
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), ValueError(), OSError(), RuntimeError("\n\n")])
+def test_an_error_without_words_is_said_by_its_kind(error, arguments, monkeypatch, capsys):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(pipeline, "prepare", fails)
+    assert cli.main(arguments()) == 1
+    assert type(error).__name__ in capsys.readouterr().err
+
+
+def test_a_bar_is_closed_by_an_error(capsys):
+    with pytest.raises(ValueError), progress_bar("denoising", "step", quiet=False) as advance:
+        advance(1, 3)
+        raise ValueError
+    assert "1/3" in capsys.readouterr().err and not tqdm._instances
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_demo_that_is_interrupted_ends_tidily(tmp_path):
+    """By the signal that Ctrl-C sends, once the bar shows that it is at work."""
+    run = [sys.executable, "-m", "animatex_core.cli", "demo", "--out", str(tmp_path / "demo")]
+    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        said = ""
+        while "denoising" not in said:
+            said += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "dtype"),
+    [
+        ("cpu", "auto", torch.float32),
+        ("cpu:0", "auto", torch.float32),
+        ("cuda:1", "auto", torch.float16),
+        ("mps", "auto", torch.float16),
+        ("cpu:0", "bf16", torch.bfloat16),
+    ],
+)
+def test_precision_follows_the_kind_of_device(device, precision, dtype):
+    assert choose_dtype(precision, device) is dtype and choose_device("cpu:0") == "cpu:0"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta", "", "xla"])
+def test_a_device_that_is_not_there_is_one_message(device, arguments, capsys):
+    assert cli.main([*arguments(), "--device", device]) == 1
+    error = capsys.readouterr().err
+    assert f"--device {device}: it cannot be used here: " in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("kind", ["vae", "clip", "swapped", "width", "diffusers"])
+def test_a_wrong_clip_or_vae_is_said_before_anything_is_loaded(
+    kind, arguments, small_files, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(pipeline, "load_motion", None)
+    changes, said = {}, []
+    if kind in ("vae", "clip"):
+        changes, said = {kind: small_files.model}, ["model.safetensors", "--" + kind]
+    elif kind == "swapped":
+        changes, said = {"clip": small_files.vae, "vae": small_files.clip}, ["no VAE in it", "clip.safetensors"]
+    elif kind == "width":
+        state = load_file(small_files.clip)
+        state["visual_projection.weight"] = torch.zeros(80, 64)
+        save_file(state, tmp_path / "wide.safetensors")
+        changes, said = (
+            {"clip": tmp_path / "wide.safetensors"},
+            ["wide.safetensors", "80", "model.safetensors reads 64"],
+        )
+    else:
+        monkeypatch.setitem(sys.modules, "diffusers", None)
+        said = ['pip install "animate-x[offline]"']
+    assert cli.main(arguments(**changes)) == 1
+    error = capsys.readouterr().err
+    assert all(words in error for words in said), error
+
+
+@pytest.mark.parametrize("name", ["model", "clip", "vae", "image", "video", "poses", "reference-pose"])
+@pytest.mark.parametrize("found", ["nothing", "a folder"])
+def test_every_path_is_that_of_a_file(name, found, arguments, tmp_path, capsys):
+    path = tmp_path / ("nowhere" if found == "nothing" else "folder")
+    (tmp_path / "folder").mkdir()
+    assert cli.main(arguments(**{name: path})) == 1
+    said = "no such file" if found == "nothing" else "expected a file, found a folder"
+    assert f"{path}: {said} (--{name})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--overlap", "4"], "give a window too"),
+        (["--window", "8", "--overlap", "8"], "overlap must be 0 to 7"),
+        (["--detector", "{file}"], "--detector and --pose-model go together"),
+        (["--detector", "{file}", "--pose-model", "{file}"], "without --poses"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_said(flags, said, arguments, small_files, capsys):
+    assert cli.main([*arguments(), *(flag.format(file=small_files.vae) for flag in flags)]) == 1
+    assert said in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The job: what reaches the network, from which file, and what is said about it."""
 
 import json
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from animatex_core import motion as motion_of_a_job
 from animatex_core import pipeline
 from animatex_core.motion import choose_ipi_source, load_motion
 from animatex_core.pictures import load_picture, resize, to_tensor
@@ -18,6 +20,8 @@ from animatex_core.pose.keypoints import empty
 from animatex_core.settings import Settings
 from animatex_core.video import read_frames, write_video
 from animatex_core.vision import load_clip_vision
+from tests.core.small_files import SMALL_UNIANIMATE, save_ours
+from tests.parity.golden import build
 
 SMALL = Settings(width=64, height=96, frames=4, steps=2)
 
@@ -29,9 +33,10 @@ def job(small_files):
 
 @pytest.fixture
 def video(tmp_path):
+    """Of the length, rate and shape of the demo's dance."""
     path = tmp_path / "drive.mp4"
-    pictures = np.random.default_rng(0).integers(0, 255, (32, 40, 32, 3), dtype=np.uint8)
-    write_video(path, pictures, Fraction(24))
+    pictures = np.random.default_rng(0).integers(0, 255, (32, 48, 32, 3), dtype=np.uint8)
+    write_video(path, pictures, Fraction(8))
     return path
 
 
@@ -92,9 +97,32 @@ def test_paper_mode_feeds_latent_and_pose_instead_of_the_picture(job, tmp_path, 
     assert found.reference_keypoints.shape == (1, 2, 18)
     both = pipeline.prepare(replace(with_pose, settings=replace(SMALL, reference_mode="both"))).inputs
     assert both.reference is not None and torch.equal(both.reference_latent, found.reference_latent)
-    save_openpose(tmp_path / "other.json", replace(pose, width=100))
+
+
+def test_a_reference_pose_of_another_picture_is_refused_before_anything_is_loaded(job, tmp_path, monkeypatch):
+    pose = replace(load_openpose(job.poses).frames(slice(0, 1)), width=100, height=768)
+    save_openpose(tmp_path / "other.json", pose)
+    for late in ("load_motion", "load_clip_vision"):
+        monkeypatch.delattr(pipeline, late)
     with pytest.raises(ValueError, match="canvas is 100x768, the reference picture 512x768"):
-        pipeline.prepare(replace(with_pose, reference_pose=tmp_path / "other.json"))
+        pipeline.prepare(replace(job, reference_pose=tmp_path / "other.json"))
+
+
+def test_a_reference_pose_without_a_person_is_said_and_left_out(job, tmp_path, caplog):
+    save_openpose(tmp_path / "nobody.json", empty(1, 512, 768))
+    inputs = pipeline.prepare(replace(job, reference_pose=tmp_path / "nobody.json")).inputs
+    assert inputs.reference_keypoints is None and "nobody.json: no person in it" in caplog.text
+
+
+def test_a_model_without_an_ipi_is_said_once_and_gets_no_motion_inputs(job, video, tmp_path, caplog):
+    state = build(SMALL_UNIANIMATE, 3).state_dict()
+    model = save_ours(tmp_path / "uni.safetensors", state, SMALL_UNIANIMATE)
+    job = replace(job, model=model, video=video, settings=replace(SMALL, ipi_source="video"))
+    prepared = pipeline.prepare(job)
+    assert prepared.ipi_source == "off" and prepared.inputs.features is None and prepared.inputs.keypoints is None
+    assert caplog.text.count("no IPI") == 1
+    assert pipeline.metadata(job, prepared)["settings"]["ipi_source"] == "off"
+    assert pipeline.denoise(job, prepared).isfinite().all()
 
 
 def test_denoise_and_decode(job):
@@ -162,9 +190,24 @@ def test_frames_without_a_person_are_counted_and_none_at_all_is_an_error(job, tm
 
 def test_poses_and_video_must_be_of_the_same_clip(job, tmp_path):
     short = tmp_path / "short.mp4"
-    write_video(short, np.zeros((2, 40, 32, 3), np.uint8), Fraction(24))
+    write_video(short, np.zeros((2, 48, 32, 3), np.uint8), Fraction(8))
     with pytest.raises(ValueError, match="gives 2 of the 4 frames"):
         load_motion(short, job.poses, SMALL, None)
+
+
+def test_poses_and_video_of_unlike_rates_are_refused_and_of_unlike_shapes_or_lengths_said(job, tmp_path, caplog):
+    def made(name, frames, rate, height=48):
+        write_video(tmp_path / name, np.zeros((frames, height, 32, 3), np.uint8), Fraction(rate))
+        return tmp_path / name
+
+    with pytest.raises(ValueError, match=r"dance.json has 8 frames a second, .*fast.mp4 24: .*same clip"):
+        load_motion(made("fast.mp4", 32, 24), job.poses, SMALL, None)
+    load_motion(made("like.mp4", 33, 8), job.poses, SMALL, None)
+    assert not caplog.records
+    load_motion(made("wide.mp4", 32, 8, 24), job.poses, SMALL, None)
+    assert "made for pictures of 512x758" in caplog.text and "wide.mp4 has 32x24" in caplog.text
+    load_motion(made("long.mp4", 64, 8), job.poses, SMALL, None)
+    assert "dance.json has 32 frames" in caplog.text and "long.mp4 has 64" in caplog.text
 
 
 def test_a_video_alone_needs_dwpose_and_uses_it(video):
@@ -173,12 +216,47 @@ def test_a_video_alone_needs_dwpose_and_uses_it(video):
     seen = []
 
     def extract(frames, fps):
-        seen.append((len(frames), fps))
-        poses = empty(len(frames), 32, 40, fps=fps)
+        seen.append((sum(1 for _ in frames), fps))
+        poses = empty(seen[0][0], 32, 48, fps=fps)
         return replace(poses, scores=np.ones_like(poses.scores))
 
-    motion = load_motion(video, None, replace(SMALL, stride=3), extract)
-    assert seen == [(4, 8.0)] and motion.fps == 8.0 and motion.clip_pictures.shape == (4, 224, 224, 3)
+    motion = load_motion(video, None, replace(SMALL, stride=2), extract)
+    assert seen == [(4, 4.0)] and motion.fps == 4.0
+    frames = np.stack(list(read_frames(video, stride=2, count=4)))
+    assert np.array_equal(motion.clip_pictures, resize(frames, 224, 224))
+
+
+def test_of_a_video_no_more_than_a_frame_or_two_is_held(video):
+    held, most = [], []
+
+    def extract(frames, fps):
+        for frame in frames:
+            held.append(weakref.ref(frame))
+            del frame
+            most.append(sum(ref() is not None for ref in held))
+        poses = empty(len(held), 32, 48, fps=fps)
+        return replace(poses, scores=np.ones_like(poses.scores))
+
+    load_motion(video, None, replace(SMALL, frames=32), extract)
+    assert len(held) == 32 and max(most) <= 2
+
+
+def test_an_extractor_that_loses_frames_is_an_error(video):
+    with pytest.raises(ValueError, match="4 frames were read, poses came for 3"):
+        load_motion(video, None, SMALL, lambda frames, fps: empty(len(list(frames)) - 1, 32, 48))
+
+
+def test_videos_are_decoded_in_another_process(job, video, monkeypatch):
+    asked = []
+
+    def watched(*arguments, isolated=False, **more):
+        asked.append(isolated)
+        return read_frames(*arguments, isolated=isolated, **more)
+
+    monkeypatch.setattr(motion_of_a_job, "read_frames", watched)
+    load_motion(video, job.poses, SMALL, None)
+    load_motion(video, None, SMALL, lambda frames, fps: load_openpose(job.poses).frames(slice(0, len(list(frames)))))
+    assert asked == [True, True]
 
 
 def test_nothing_to_follow(job):

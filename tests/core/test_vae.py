@@ -124,7 +124,7 @@ def test_names_are_a_bijection(state, diffusers_state):
 
 
 def test_sizes(state):
-    assert vae_sizes(state) == (WIDTHS, 2, 4)
+    assert vae_sizes(state) == (WIDTHS, 2)
 
 
 @pytest.mark.parametrize("scale, shift", [(None, None), (0.18215, 0.0), (0.5, 0.25)])
