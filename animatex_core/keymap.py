@@ -116,26 +116,33 @@ _PLACES = {
 # Computed from the empty prompt at conversion; the released file does not hold it.
 DERIVED = ("empty_prompt",)
 
+_UPSAMPLE = {"conv": "conv"}
+_LEAVES = ("weight", "bias")
+
 # Layers that are convolutions over time with trailing axes of one in the released file.
 _TRAILING_AXIS = re.compile(r"temporal\.(convs\.\d+|enter|leave)\.weight$")
 
 
 def key_map(ours: list[str], config: AnimateXConfig) -> dict[str, str]:
-    """Our tensor names (those of the model's state dict) -> the released names. Raises KeyError for a stranger."""
+    """Our tensor names (of the state dict) -> the released names. Raises KeyError like `released_name`."""
     return {name: released_name(name, config) for name in ours if name not in DERIVED}
 
 
 def released_name(ours: str, config: AnimateXConfig) -> str:
-    """The released name of one of our tensors."""
+    """The released name of one of our tensors. Raises KeyError for a name that no table knows."""
     stage = re.fullmatch(r"unet\.(encoder|decoder)\.(\d+)\.(\w+)\.(.+)", ours)
     if stage is None:
-        head = max((p for p in _PLACES if ours.startswith(p + ".")), key=len)
+        head = max((p for p in _PLACES if ours.startswith(p + ".")), key=len, default=None)
+        if head is None:
+            raise KeyError(f"no released name for {ours}")
         place, table = _PLACES[head]
         return f"{place}.{_rename(ours[len(head) + 1 :], table)}"
     side, number, part, rest = stage[1], int(stage[2]), stage[3], stage[4]
     block = f"input_blocks.{number + 1}" if side == "encoder" else f"output_blocks.{number}"
     if part == "upsample":
-        return f"{block}.{_upsample_place(number, config)}.{rest}"
+        return f"{block}.{_upsample_place(number, config)}.{_rename(rest, _UPSAMPLE)}"
+    if part not in _STAGE_PARTS:
+        raise KeyError(f"no released name for {ours}")
     place, table = _STAGE_PARTS[part]
     return f"{block}.{place}.{_rename(rest, table)}"
 
@@ -147,12 +154,14 @@ def _upsample_place(stage: int, config: AnimateXConfig) -> int:
 
 
 def _rename(name: str, table: dict[str, str]) -> str:
-    """Rewrite the longest prefix of a dotted name that the table knows, literally or with numbers kept."""
-    if not table:
-        return name
+    """Rewrite what stands before `weight` or `bias`, or a whole name, by the table, literally or with numbers kept."""
     parts = name.split(".")
-    for cut in range(len(parts), 0, -1):
+    if not table and name in _LEAVES:
+        return name
+    for cut in (len(parts), len(parts) - 1):
         head, tail = ".".join(parts[:cut]), parts[cut:]
+        if tail and tail[0] not in _LEAVES:
+            break
         if head in table:
             return ".".join([table[head], *tail])
         generic = ".".join("{}" if part.isdigit() else part for part in parts[:cut])

@@ -54,3 +54,25 @@ def test_released_names_place_the_upsampling_after_what_the_stage_has():
     pairs = key_map(list(meta_state(RELEASED)), RELEASED)
     assert pairs["unet.decoder.2.upsample.conv.weight"] == "output_blocks.2.1.conv.weight"
     assert pairs["unet.decoder.5.upsample.conv.weight"] == "output_blocks.5.3.conv.weight"
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        "stranger",
+        "unet.stranger.weight",
+        "unet.time_in.stranger",
+        "unet.time_in.more.weight",
+        "unet.encoder.0.stranger.conv1.weight",
+        "unet.encoder.0.res.stranger.weight",
+        "unet.encoder.0.res.norm1.weight.more",
+        "unet.encoder.0.res.norm1.stranger",
+        "unet.decoder.2.upsample.conv.more.weight",
+        "ipi.query.layers.x.up.weight",
+        "ipi.reader.stranger",
+        "pose.over_time.stranger.weight",
+    ],
+)
+def test_a_name_that_no_table_knows_is_a_key_error(stranger):
+    with pytest.raises(KeyError, match="no released name for "):
+        key_map([stranger], RELEASED)
