@@ -141,7 +141,8 @@ def template_figure(width: int, height: int) -> np.ndarray:
 
 
 def canvas_figure() -> dict[str, Any]:
-    """What a canvas needs to show and edit joints: names, tree, sticks, colours, parts, and the standing figure.
+    """What a canvas needs to show and edit joints: names, tree, sticks, colours, parts (those with a button apart), and
+    the standing figure.
 
     `template` is in units of the figure's own box, whose width over height is `aspect`.
     """
@@ -154,7 +155,8 @@ def canvas_figure() -> dict[str, Any]:
         "parents": list(BODY_PARENT),
         "sticks": LIMBS.tolist(),
         "colours": [f"rgb({r}, {g}, {b})" for r, g, b in RAINBOW.tolist()],
-        "parts": {name: [int(p) for p in PARTS[name] if p < len(JOINTS)] for name in CANVAS_PARTS},
+        "parts": {name: [int(p) for p in points if p < len(JOINTS)] for name, points in PARTS.items()},
+        "buttons": list(CANVAS_PARTS),
         "template": np.round((figure - low) / (high - low), 5).tolist(),
         "aspect": round(float(np.divide(*(high - low))), 5),
         "room": {"height": round(float((high - low)[1] / unit), 5), "top": round(float(low[1] / unit), 5)},

@@ -269,6 +269,21 @@ def test_joints_are_kept_in_the_workflow(canvas):
     assert canvas.figure[1].count("absent") == 2 and canvas.figure[1][0] == "placed"
 
 
+def test_joints_written_by_hand_are_shown_or_kept_for_the_node_to_refuse(canvas):
+    def given(text):
+        canvas.page.evaluate(f"text => {NODE}.widgets[0].value = text", text)
+
+    given('{"joints": {"nose": [0.5, 0.3]}, "absent": ["arms", "hands"]}')
+    assert canvas.figure[1].count("absent") == 4 and json.loads(canvas.value)["absent"] == ["arms", "hands"]
+    for text in ("not JSON", '{"joints": {"wing": [0.5, 0.3]}}', '{"joints": {"nose": [0.5, "x"]}}', '{"absent": [7]}'):
+        given(text)
+        assert canvas.value == text and set(canvas.figure[1]) == {"guessed"}
+        with pytest.raises(ValueError, match="joints"):
+            parse_joints(canvas.value)
+    canvas.drag_joint("nose", (0.5, 0.36))
+    assert list(json.loads(canvas.value)["joints"]) == ["nose"]
+
+
 def test_after_a_run_the_hollow_figure_stands_in_the_mask(canvas, host):
     outline = np.asarray(cat()).astype(int)
     character = np.abs(outline - outline[0, 0]).sum(-1) > 30

@@ -18,9 +18,11 @@ export class Joints {
   clear() {
     this.placed = new Map();
     this.absent = new Set();
+    this.unread = null; // a text that cannot be read, kept until something is edited
   }
 
   get text() {
+    if (this.unread !== null) return this.unread;
     if (!this.placed.size && !this.absent.size) return "";
     const joints = {};
     for (const [index, [x, y]] of [...this.placed].sort((a, b) => a[0] - b[0])) {
@@ -29,7 +31,7 @@ export class Joints {
     return JSON.stringify({ version: this.spec.version, joints, absent: [...this.absent] });
   }
 
-  // Unreadable text is left for the node to refuse: the canvas starts anew and says so.
+  // A text that cannot be read is kept as it is, for the node to refuse it and say why.
   set text(text) {
     this.clear();
     if (!text) return;
@@ -37,12 +39,21 @@ export class Joints {
       const document = JSON.parse(text);
       for (const [name, place] of Object.entries(document.joints ?? {})) {
         const index = this.spec.joints.indexOf(name);
-        if (index >= 0 && Array.isArray(place) && place.every(Number.isFinite)) this.placed.set(index, [...place]);
+        if (index < 0 || !place?.every(Number.isFinite)) throw new Error(`joint ${name}`);
+        this.placed.set(index, [...place]);
       }
-      this.absent = new Set((document.absent ?? []).filter((name) => this.covered(name).length));
+      this.absent = new Set(document.absent ?? []);
+      const strange = [...this.absent].find((name) => !this.knows(name));
+      if (strange !== undefined) throw new Error(`part ${strange}`);
     } catch (error) {
-      console.warn("Animate-X: the joints of this node are not readable", error);
+      console.warn("Animate-X: the joints of this node cannot be read", error);
+      this.clear();
+      this.unread = text;
     }
+  }
+
+  knows(name) {
+    return this.spec.joints.includes(name) || name in this.spec.parts;
   }
 
   covered(name) {
@@ -59,6 +70,7 @@ export class Joints {
     const now = this.text;
     if (this.past.at(-1) !== now) this.past.push(now);
     this.future = [];
+    this.unread = null;
   }
 
   undo() {

@@ -46,7 +46,7 @@ class JointsCanvas {
     const reset = button("Reset", () => this.change(() => this.joints.clear()));
     const label = document.createElement("span");
     label.textContent = "Does not exist:";
-    this.parts = Object.keys(this.joints.spec.parts).map((name) => {
+    this.parts = this.joints.spec.buttons.map((name) => {
       return button(name, () => this.change(() => this.joints.toggle(name)));
     });
     this.hint = document.createElement("div");

@@ -147,6 +147,7 @@ def test_the_canvas_gets_the_same_figure_and_the_same_parts():
     ours = template_figure(1000, 500)
     ours = (ours - ours.min(0)) / np.ptp(ours[:, 1])
     assert template == pytest.approx(ours, abs=1e-4)
+    assert figure["buttons"] == list(CANVAS_PARTS) and figure["parts"].keys() == PARTS.keys()
     for name in CANVAS_PARTS:
         absent = joints(absent=[name]).absent
         assert figure["parts"][name] == np.flatnonzero(absent).tolist() and absent.any() and name in PARTS
