@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The CPU build is enough for both; give TORCH=torch for the build that fits your GPU.
 TORCH ?= torch==2.13.0
+# Where torch comes from; empty: your pip's usual index, whose build for Linux is the one with CUDA (gigabytes). A CPU is
+# enough for both commands, and its build is much smaller: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 
 .PHONY: demo test test-slow lint clean
 
@@ -23,7 +25,7 @@ lint: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	$(BIN)/python -m pip install --quiet -e ".[offline,pose,dev]"
 	touch $@
 
