@@ -25,6 +25,7 @@ from ..animatex_core.layers import Layers, fused_attention
 from ..animatex_core.model import AnimateX, Conditions, Inputs
 from ..animatex_core.network_files import CONFIG_TENSOR
 from ..animatex_core.windows import Window
+from .pictures import PackedPictures
 
 CARRIED = "animatex"  # in a conditioning's dictionary, and the name of the model's condition
 NARROWEST_HEAD = 16  # kernels of hosts refuse narrower heads; the small transformers over time have them
@@ -35,14 +36,14 @@ MEMORY_FACTOR = 1.1  # of the host's estimate for fp16: about 8 GB of activation
 class Carried:
     """What a conditioning holds for the model, on the CPU; pictures are uint8 RGB. An absent input is unconditional.
 
-    What has F rows belongs to the driving frames: pose [F, H, W, 3], keypoints [F, 2, 18], features [F, width]. The
+    What has F rows belongs to the driving frames: F pose pictures, keypoints [F, 2, 18], features [F, width]. The
     reference's tensors have one row.
     """
 
     frames: int
     width: int  # pixels
     height: int
-    pose: Tensor | None = None
+    pose: PackedPictures | None = None
     reference: Tensor | None = None  # [1, H, W, 3]
     reference_pose: Tensor | None = None  # [1, H, W, 3]
     reference_latent: Tensor | None = None  # [1, 4, H/8, W/8], not scaled
@@ -76,7 +77,7 @@ class Carried:
         def pictures(stack: Tensor | None) -> Tensor | None:
             return None if stack is None else stack.to(like.device).movedim(-1, 1).to(like.dtype).div_(255)
 
-        pose = pictures(None if self.pose is None else self.pose[index])
+        pose = pictures(None if self.pose is None else self.pose.rows(window))
         latent = single(self.reference_latent)
         return Inputs(
             pose=None if pose is None else pose.transpose(0, 1)[None],

@@ -16,7 +16,7 @@ from ..animatex_core.pose.draw import draw_poses
 from ..animatex_core.pose.keypoints import PoseSequence
 from .comfy_model import CARRIED, Carried
 from .ipi import SOURCE_TOOLTIP, SOURCES, MotionInputs, clip_features, encode_motion, poses_of
-from .pictures import first_picture
+from .pictures import PackedPictures, first_picture
 from .schema import Motion, PoseKeypoint, schema
 
 LOG = logging.getLogger(__name__)
@@ -27,14 +27,14 @@ BLACK = (0, 0, 0)
 LONGEST = 4096
 
 
-def pose_pictures(poses: PoseSequence, width: int, height: int, mode: FitMode, hands: bool) -> Tensor:
-    """uint8 RGB [F, height, width, 3]: drawn at the size of the poses' canvas as in training, then fitted."""
+def pose_pictures(poses: PoseSequence, width: int, height: int, mode: FitMode, hands: bool) -> PackedPictures:
+    """F pictures of height x width: drawn at the size of the poses' canvas as in training, then fitted."""
     fit = plan_fit((poses.width, poses.height), (width, height), mode)
-    out = torch.empty(len(poses), height, width, 3, dtype=torch.uint8)
+    packed = PackedPictures(height, width)
     for start in range(0, len(poses), DRAWN_AT_ONCE):
-        part = slice(start, start + DRAWN_AT_ONCE)
-        out[part] = torch.from_numpy(fit.apply(draw_poses(poses.frames(part), hands=hands), BLACK))
-    return out
+        drawn = draw_poses(poses.frames(slice(start, start + DRAWN_AT_ONCE)), hands=hands)
+        packed.extend(fit.apply(drawn, BLACK))
+    return packed
 
 
 def reference_latent(vae: Any, picture: np.ndarray) -> Tensor:

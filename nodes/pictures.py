@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,32 @@ def first_picture(images: Any, name: str) -> np.ndarray:
         LOG.warning("%s: %d pictures, the first is used", name, len(images))
         images = images[:1]
     return rgb_frames(images, name)[0]
+
+
+class PackedPictures:
+    """Pictures of one size, uint8 RGB, each compressed on its own: pose pictures are nearly all black, and a clip of
+    them would else be kept in full for as long as the graph is."""
+
+    def __init__(self, height: int, width: int):
+        self.height, self.width = height, width
+        self._frames: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def extend(self, pictures: np.ndarray) -> None:
+        """Add uint8 RGB [n, height, width, 3]. Raises ValueError for another size."""
+        if pictures.shape[1:] != (self.height, self.width, 3) or pictures.dtype != np.uint8:
+            raise ValueError(f"expected pictures of {self.width}x{self.height}, got {list(pictures.shape)}")
+        self._frames += [zlib.compress(np.ascontiguousarray(picture), 1) for picture in pictures]
+
+    def rows(self, numbers: Sequence[int]) -> Tensor:
+        """The pictures of these numbers, uint8 [n, height, width, 3]."""
+        out = torch.empty(len(numbers), self.height, self.width, 3, dtype=torch.uint8)
+        for row, number in enumerate(numbers):
+            picture = np.frombuffer(zlib.decompress(self._frames[number]), np.uint8)
+            out[row].numpy()[:] = picture.reshape(self.height, self.width, 3)
+        return out
 
 
 def _opaque(chunk: Tensor) -> Tensor:
