@@ -40,6 +40,12 @@ class PlannedWindows(context_windows.IndexListContextHandler):
         self.causal_window_fix = False  # a separate run on a window's frames has no frame before them
         self.plan, self.step = plan, 0
 
+    def should_use_context(
+        self, model: Any, conds: Any, x_in: Tensor, timestep: Tensor, model_options: dict[str, Any]
+    ) -> bool:  # fmt: skip
+        """Always: a loop that fits one window has other first frames from step to step."""
+        return True
+
     def set_step(self, timestep: Tensor, model_options: dict[str, Any]) -> None:
         """The sampler says which step it is; noise levels need not be looked up."""
         self._step = self.step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import comfy.model_management
@@ -11,12 +10,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..animatex_core import diffusion
-from ..animatex_core.windows import WindowPlan
+from ..animatex_core.windows import WindowPlan, plan_windows
 from . import comfy_sampler
 from .comfy_model import AnimateXModel
 from .schema import schema
 
-LOG = logging.getLogger(__name__)
 LARGEST_SEED = 0xFFFFFFFFFFFFFFFF
 ENDS = ("clean", "as released")
 
@@ -73,7 +71,7 @@ class Sampler(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "closed_loop", default=False, optional=True,
-                    tooltip="Windows also join end and start, for endless loops. Needs more frames than a window.",
+                    tooltip="Windows also join end and start, for endless loops.",
                 ),
                 io.Boolean.Input(
                     "shared_noise", default=True, optional=True,
@@ -124,12 +122,8 @@ def _shape(samples: Tensor) -> tuple[int, int, int, int]:
 def _plan(frames: int, length: int, overlap: int, closed_loop: bool) -> WindowPlan | None:
     """Windows, or None when the clip goes in one piece."""
     if length == 0:
-        return None
-    if frames <= length:
-        if closed_loop:
-            LOG.warning("closed_loop: %d frames fit one window of %d; a loop needs more frames", frames, length)
-        return None
-    return WindowPlan(length=length, overlap=overlap, closed_loop=closed_loop)
+        return plan_windows(frames, None, closed_loop=closed_loop)
+    return plan_windows(frames, length, overlap, closed_loop=closed_loop)
 
 
 def _known(previous: Tensor, shape: tuple[int, ...], count: int) -> Tensor:
