@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS, RUN_SECONDS = 240, 120
+START_SECONDS, RUN_SECONDS, HTTP_SECONDS = 600, 600, 120
 
 
 def skip_loudly(reason):
@@ -86,7 +86,7 @@ class RealHost:
 
     def get(self, path, **query):
         """The JSON of an address."""
-        with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=HTTP_SECONDS) as answer:
             return json.load(answer)
 
     def post(self, path, body):
@@ -94,7 +94,7 @@ class RealHost:
         data = json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as answer:
                 told = answer.read()
         except urllib.error.HTTPError as error:
             raise RuntimeError(error.read().decode()) from None
@@ -127,5 +127,5 @@ class RealHost:
 
     def picture(self, shown):
         """A picture that a node showed, uint8 RGB [H, W, 3]."""
-        with urllib.request.urlopen(f"{self.url}/view?{urllib.parse.urlencode(shown)}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}/view?{urllib.parse.urlencode(shown)}", timeout=HTTP_SECONDS) as answer:
             return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
