@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .normalise import GroupNorm
+
 # Scaled dot-product attention: query, key, value [N, heads, length, head width] -> the shape of the query.
 AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -23,19 +25,39 @@ CHUNK_NUMBERS = 1 << 27
 CHUNK_NUMBERS_CPU = 1 << 20
 
 
+# Up to this length the fused kernel of a CPU spends its time on setting up.
+SHORT_CPU = 32
+
+
 def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """PyTorch's fused attention over [N, heads, length, head width], any N."""
+    if query.device.type == "cpu" and max(query.shape[2], key.shape[2]) <= SHORT_CPU:
+        return plain_attention(query, key, value)
     if query.shape[0] <= MAX_ATTENTION_ROWS:
         return functional.scaled_dot_product_attention(query, key, value)
     rows = zip(*(t.split(MAX_ATTENTION_ROWS) for t in (query, key, value)), strict=True)
     return torch.cat([functional.scaled_dot_product_attention(q, k, v) for q, k, v in rows])
 
 
+def plain_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(width)) v of [N, heads, length, width] as two batched products."""
+    q, k, v = (x.flatten(0, 1) for x in (query, key, value))
+    weights = torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2)).softmax(dim=-1)
+    return torch.bmm(weights, v).view_as(query)
+
+
+class Operations:
+    """PyTorch's own layers."""
+
+    Linear, Conv2d, LayerNorm = nn.Linear, nn.Conv2d, nn.LayerNorm
+    GroupNorm = GroupNorm
+
+
 @dataclass(frozen=True)
 class Layers:
     """A maker of layers: `operations` has Linear, Conv2d, GroupNorm, LayerNorm with the signatures of torch.nn."""
 
-    operations: Any = nn
+    operations: Any = Operations
     attention: AttentionFunction = fused_attention
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None

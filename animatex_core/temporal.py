@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .attention import TransformerBlock
 from .config import UNetConfig
-from .layers import Layers, silu
+from .layers import Layers, in_chunks, silu
 
 
 class TemporalConv(nn.Module):
@@ -35,17 +35,21 @@ class TemporalTransformer(nn.Module):
 
     def __init__(self, channels: int, heads: int, head_width: int, config: UNetConfig, layers: Layers):
         super().__init__()
+        self.width = heads * head_width
         self.norm = layers.group_norm(config.groups, channels, eps=1e-6)
-        self.enter = layers.linear(channels, heads * head_width)
-        self.block = TransformerBlock(heads * head_width, heads, config, None, layers)
-        self.leave = layers.linear(heads * head_width, channels)
+        self.enter = layers.linear(channels, self.width)
+        self.block = TransformerBlock(self.width, heads, config, None, layers)
+        self.leave = layers.linear(self.width, channels)
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
         """[(b f), c, h, w] -> the residual branch, shaped like x."""
         video = self.norm(clip_of(x, batch))
         pixels = video.permute(0, 3, 2, 1).flatten(0, 1).contiguous()  # [(b h w), f, c]
-        pixels = self.leave(self.block(self.enter(pixels)))
+        pixels = in_chunks(self._pixels, pixels, pixels.shape[1] * self.width)
         return frames_of(pixels.unflatten(0, (batch, -1)).permute(0, 3, 2, 1), x)
+
+    def _pixels(self, pixels: Tensor) -> Tensor:
+        return self.leave(self.block(self.enter(pixels)))
 
 
 def temporal_module(channels: int, heads: int, head_width: int, config: UNetConfig, layers: Layers) -> nn.Module:

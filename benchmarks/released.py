@@ -62,7 +62,20 @@ def load(checkout: Path, width: int, multipliers: tuple[int, ...], blocks: int, 
         num_tokens=4, no_hand=True, use_checkpoint=False, training=False, seq_len=frames + 1,
         zero_y=torch.randn(1, 77, 1024),
     )  # fmt: skip
+    fill(network, "cpu")
     return network.requires_grad_(False).train(False)
+
+
+@torch.no_grad()
+def fill(network: nn.Module, device: str) -> None:
+    """Seeded weights, none of them zero, of a scale that keeps activations finite in fp16."""
+    generator = torch.Generator(device=device).manual_seed(7)
+    floating = {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    for name, tensor in floating.items():
+        fan_in = max(1, tensor[0].numel()) if tensor.ndim > 1 else 1
+        tensor.normal_(0, 0.02 if fan_in == 1 else fan_in**-0.5, generator=generator)
+        if tensor.ndim == 1 and name.endswith("weight"):
+            tensor.add_(1)
 
 
 def without_conditions(network: nn.Module, tokens: Tensor) -> nn.Module:

@@ -1,11 +1,12 @@
 """Time of a forward and of a guided sampling loop; on a CPU also against a checkout of the released program.
 
-    python -m benchmarks.unet                                    CPU, small network, 4 frames
-    python -m benchmarks.unet --reference path/to/checkout       the same, interleaved with theirs
-    python -m benchmarks.unet --released --frames 32             released size (a GPU: eager, compiled, fp16 and bf16)
+    python -m benchmarks.unet                                              CPU, small network, 4 frames
+    python -m benchmarks.unet --reference path/to/checkout                 the same, interleaved with theirs
+    python -m benchmarks.unet --device cuda --released --frames 32         released size: eager, compiled, fp16 and bf16
 
 Weights are random but seeded (never zeros), one warm-up, then the median of five interleaved rounds. Of a released-size
-forward the share of its 89.3 TFLOP floor at `--peak` TFLOP/s is given, and the peak of device memory.
+forward the share of its 89.3 TFLOP floor at `--peak` TFLOP/s is given, and the peak of device memory. On two CPU cores
+the comparison takes three quarters of an hour, nearly all of it for the loops: `--only bare` leaves them out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from animatex_core.config import RELEASED, AnimateXConfig, with_unet
 from animatex_core.layers import Layers
 from animatex_core.model import AnimateX, Conditions, Inputs
 
-from .released import load, without_conditions
+from .released import fill, load, without_conditions
 from .timing import Timing, interleave
 
 FORWARD_TFLOP = 89.3  # released size, 32 frames and the reference, 96x64 latents
@@ -33,14 +34,9 @@ STEPS = 10
 
 
 def random_model(config: AnimateXConfig, device: str, dtype: torch.dtype) -> AnimateX:
-    """Seeded weights of a scale that keeps activations finite in fp16."""
+    """Our network with random weights."""
     model = AnimateX(config, Layers(device="meta", dtype=dtype)).to_empty(device=device)
-    generator = torch.Generator(device=device).manual_seed(7)
-    for name, tensor in model.state_dict().items():
-        fan_in = max(1, tensor[0].numel()) if tensor.ndim > 1 else 1
-        tensor.normal_(0, 0.02 if fan_in == 1 else fan_in**-0.5, generator=generator)
-        if "norm" in name and name.endswith("weight"):
-            tensor.add_(1)
+    fill(model, device)
     return model.requires_grad_(False).train(False)
 
 
@@ -96,8 +92,8 @@ def their_arguments(inputs: Inputs) -> tuple[dict, dict]:
 
 
 @torch.inference_mode()
-def on_cpu(config: AnimateXConfig, frames: int, checkout: Path | None, rounds: int) -> list[str]:
-    """Bare forward and guided loop, ours and (given a checkout) theirs."""
+def on_cpu(config: AnimateXConfig, frames: int, checkout: Path | None, rounds: int, only: str | None) -> Iterator[str]:
+    """Bare forward and guided loop, ours and (given a checkout) theirs. The forwards are the loops' warm-up."""
     model, inputs = random_model(config, "cpu", torch.float32), random_inputs(frames, "cpu", torch.float32)
     x, t = torch.randn(1, 4, frames, *LATENT, generator=torch.Generator().manual_seed(9)), torch.tensor([661])
     encoded = model.encode(inputs, frames, *LATENT)
@@ -112,19 +108,20 @@ def on_cpu(config: AnimateXConfig, frames: int, checkout: Path | None, rounds: i
         arguments = their_arguments(inputs)[1]
         bare["bare forward, released program"] = lambda: stripped(x, t, **arguments)
         loop[f"{STEPS}-step guided loop, released program"] = lambda: their_loop(network, inputs, x)
-    return [*compared(interleave(bare, rounds)), *compared(interleave(loop, rounds))]
+    if only != "loop":
+        yield from compared(interleave(bare, rounds))
+    if only != "bare":
+        yield from compared(interleave(loop, rounds, warmup=int(only == "loop")))
 
 
 @torch.inference_mode()
-def on_gpu(config: AnimateXConfig, frames: int, rounds: int, peak: float) -> list[str]:
+def on_gpu(config: AnimateXConfig, frames: int, rounds: int, peak: float) -> Iterator[str]:
     """Eager and compiled, fp16 and bf16: forward, loop, memory, share of the floor."""
-    lines = []
     for dtype in (torch.float16, torch.bfloat16):
         model, inputs = random_model(config, "cuda", dtype), random_inputs(frames, "cuda", dtype)
         for mode, network in (("eager", model), ("compiled", torch.compile(model))):
             name = f"{mode} {str(dtype).removeprefix('torch.')}"
-            lines += gpu_lines(name, network, model, inputs, rounds, peak)
-    return lines
+            yield from gpu_lines(name, network, model, inputs, rounds, peak)
 
 
 def gpu_lines(
@@ -162,6 +159,8 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="checkout of the released program")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", choices=("bare", "loop"), help="CPU: one of the two measurements")
     parser.add_argument("--released", action="store_true", help="released widths instead of the small ones")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
@@ -170,12 +169,16 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = RELEASED if options.released else with_unet(RELEASED, width=64, multipliers=(1, 2), blocks_per_level=1)
+    if options.device == "cuda" and (options.reference is not None or not torch.cuda.is_available()):
+        parser.error("--device cuda needs a CUDA device, and the released program is compared on the CPU only")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.frames} frames, 96x64 latents")
-    lines = on_cpu(config, options.frames, options.reference, options.rounds)
-    if torch.cuda.is_available():
+    if options.device == "cuda":
         print(torch.cuda.get_device_name())
-        lines += on_gpu(config, options.frames, options.rounds, options.peak)
-    print("\n".join(lines))
+        lines = on_gpu(config, options.frames, options.rounds, options.peak)
+    else:
+        lines = on_cpu(config, options.frames, options.reference, options.rounds, options.only)
+    for line in lines:
+        print(line, flush=True)
     return 0
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from animatex_core.config import TINY, with_unet
 from animatex_core.inventory import Difference
 from animatex_core.ipi import position_table
-from animatex_core.layers import Layers
+from animatex_core.layers import GroupNorm, Layers
 from animatex_core.model import Inputs
 from animatex_core.tensor_files import WeightsError
 from animatex_core.weights import MismatchError, extremes, load_model, load_part, load_state
@@ -55,7 +55,7 @@ def test_injected_layers_make_the_layers(small):
         class Linear(torch.nn.Linear):
             pass
 
-        Conv2d, GroupNorm, LayerNorm = torch.nn.Conv2d, torch.nn.GroupNorm, torch.nn.LayerNorm
+        Conv2d, GroupNorm, LayerNorm = torch.nn.Conv2d, GroupNorm, torch.nn.LayerNorm
 
     model = load_model(small, layers=Layers(operations=Operations))
     assert type(model.unet.time_in) is Operations.Linear
