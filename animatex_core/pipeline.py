@@ -148,8 +148,8 @@ def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None) -> Tens
     noise = start_noise(shape, settings.seed, plan, shared=settings.shared_noise)
     model = load_model(job.model, dtype=job.dtype, device=job.device)
     guided = GuidedDenoiser(model, prepared.inputs.to(job.device, job.dtype), settings.guidance)
-    noise = noise.to(job.device, job.dtype)
-    return sample(guided, noise, steps=settings.steps, plan=plan, on_step=on_step)[0].transpose(0, 1).float().cpu()
+    latents = sample(guided, noise.to(job.device), steps=settings.steps, plan=plan, on_step=on_step)
+    return latents[0].transpose(0, 1).cpu()
 
 
 def _plan(job: Job, prepared: Prepared) -> WindowPlan | None:

@@ -18,7 +18,10 @@ OnStep = Callable[[int, int, Tensor], None]
 
 
 class GuidedDenoiser:
-    """The network with classifier-free guidance. The conditions of each distinct window are encoded once."""
+    """The network with classifier-free guidance. The conditions of each distinct window are encoded once.
+
+    Latents, guidance and with them the sampler keep their own precision (float32); the network has that of its weights.
+    """
 
     def __init__(self, model: AnimateX, inputs: Inputs, guidance: float = diffusion.GUIDANCE):
         self.model, self.inputs, self.guidance = model, inputs, guidance
@@ -26,12 +29,15 @@ class GuidedDenoiser:
         self._unconditional: dict[int, Conditions] = {}
 
     def __call__(self, x: Tensor, timestep: int, window: Window) -> Tensor:
-        """v [1, 4, window, h, w]."""
-        t = torch.full((x.shape[0],), timestep, device=x.device)
-        conditional = self.model(x, t, self._conditions(x, window))
+        """v [1, 4, window, h, w], in the precision of x."""
+        conditional = self._predict(x, timestep, self._conditions(x, window))
         if self.guidance == 1:
             return conditional
-        return diffusion.guide(conditional, self.model(x, t, self._without(x)), self.guidance)
+        return diffusion.guide(conditional, self._predict(x, timestep, self._without(x)), self.guidance)
+
+    def _predict(self, x: Tensor, timestep: int, conditions: Conditions) -> Tensor:
+        t = torch.full((x.shape[0],), timestep, device=x.device)
+        return self.model(x.to(self.model.empty_prompt.dtype), t, conditions).to(x.dtype)
 
     def _conditions(self, x: Tensor, window: Window) -> Conditions:
         if window not in self._encoded:

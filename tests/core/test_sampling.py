@@ -172,3 +172,25 @@ def test_known_frames_that_do_not_fit_are_refused(shape):
 def test_same_seed_same_result():
     runs = [sample(GuidedDenoiser(tiny_model(), random_inputs()), noise(), steps=3) for _ in range(2)]
     assert torch.equal(*runs)
+
+
+class HalfNetwork:
+    """Stands in for a network in bfloat16 that predicts exactly, but for its precision."""
+
+    empty_prompt = torch.zeros(1, dtype=torch.bfloat16)
+
+    def encode(self, *_, **__):
+        return None
+
+    def __call__(self, x, timesteps, conditions):
+        assert x.dtype == torch.bfloat16
+        return 0.9 * x + 0.1
+
+
+def test_only_the_network_runs_in_half_precision():
+    start = noise()
+    found = sample(GuidedDenoiser(HalfNetwork(), Inputs(), guidance=2.5), start, steps=30)
+    exact = sample(lambda x, *_: 0.9 * x + 0.1, start, steps=30)
+    in_half = sample(lambda x, *_: 0.9 * x + 0.1, start.bfloat16(), steps=30)
+    assert found.dtype == torch.float32
+    assert relative(found, exact) < 0.3 * relative(in_half, exact)
