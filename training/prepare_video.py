@@ -1,0 +1,235 @@
+"""One video -> its clips: shots, poses, CLIP features and latents. Runs in any process, on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from animatex_core.atomic_file import OutputError
+from animatex_core.fit import plan_fit
+from animatex_core.motion import CLIP_SIDE
+from animatex_core.pictures import resize, to_tensor
+from animatex_core.pose.io import load_openpose
+from animatex_core.pose.keypoints import BODY, PoseSequence
+from animatex_core.tensor_files import WeightsError
+from animatex_core.vae import VAE, load_vae
+from animatex_core.vision import ClipVision, load_clip_vision
+
+from .prepare_settings import PrepareSettings
+from .shards import ClipRecord, write_clip, write_json
+from .shots import Span, clip_spans, find_cuts, thumbnail
+from .sources import Source
+
+RESULTS = "videos"
+_LEAST_POINTS = 6  # of 18 body points: fewer are no person
+_SAME_SHAPE = 0.02
+
+Extract = Callable[[Iterator[np.ndarray], float], PoseSequence]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video to do. key: name of its results."""
+
+    source: Source
+    key: str
+    folder: Path
+    settings: PrepareSettings
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a video: its clips, and the reason of each stretch (or of the whole) that gave none."""
+
+    video: str
+    clips: tuple[ClipRecord, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Networks:
+    vision: ClipVision
+    vae: VAE | None
+    extract: Extract | None
+
+
+@dataclass(frozen=True)
+class _Material:
+    """A stretch of a video: frames fitted to the size, small pictures for CLIP, poses on the canvas of the video."""
+
+    span: Span
+    frames: np.ndarray
+    small: np.ndarray
+    poses: PoseSequence
+
+
+def prepare_video(job: Job) -> Result:
+    """Write the clips of a video, then its result: a video without a result is done again, one with it never.
+
+    Whatever is wrong with the video becomes a reason in the result; errors of the machine (a full disk, a missing
+    network file) are raised.
+    """
+    try:
+        result = _prepare(job)
+    except (OutputError, WeightsError):
+        raise
+    except ValueError as error:
+        result = Result(job.source.title, (), (str(error),))
+    (job.folder / RESULTS).mkdir(parents=True, exist_ok=True)
+    document = {"video": result.video, "clips": [asdict(c) for c in result.clips], "skipped": list(result.skipped)}
+    write_json(job.folder / RESULTS / f"{job.key}.json", document)
+    return result
+
+
+def _prepare(job: Job) -> Result:
+    settings, networks = job.settings, _open_networks(job.settings)
+    fps, frames = job.source.open(settings.isolated)
+    stride = max(1, round(fps / settings.most_fps))
+    thumbs = [thumbnail(frame) for frame in islice(frames, 0, None, stride)]
+    cuts = find_cuts(np.stack(thumbs), settings.cut) if settings.cut and thumbs else []
+    spans = clip_spans(len(thumbs), cuts, settings.shortest, settings.longest)
+    if not spans:
+        return Result(job.source.title, (), (_too_short(len(thumbs), cuts, settings),))
+    given = _given_poses(job.source, len(thumbs), stride, settings)
+    records, skipped = [], []
+    for material in _materials(job, spans, stride, fps / stride, given, networks.extract):
+        share = _share_with_people(material.poses)
+        if share < settings.people:
+            skipped.append(f"frames {material.span.start}+{material.span.frames}: a person in {share:.0%} of them only")
+        else:
+            records.append(_write(job, material, networks, share))
+    return Result(job.source.title, tuple(records), tuple(skipped))
+
+
+def _too_short(frames: int, cuts: list[int], settings: PrepareSettings) -> str:
+    shots = f" in {len(cuts) + 1} shots" if cuts else ""
+    return f"too short: {frames} frames{shots}, a clip has at least {settings.shortest}"
+
+
+def _given_poses(source: Source, frames: int, stride: int, settings: PrepareSettings) -> PoseSequence | None:
+    if settings.pose != "given":
+        return None
+    if source.poses is None:
+        raise ValueError(f"{source.video}: no poses beside it; give them, or read them with --pose dwpose or mediapipe")
+    poses = load_openpose(source.poses).person(0).frames(slice(None, None, stride))
+    if len(poses) != frames:
+        raise ValueError(f"{source.poses}: poses of {len(poses)} frames, the video has {frames}")
+    return poses
+
+
+def _materials(
+    job: Job, spans: list[Span], stride: int, fps: float, given: PoseSequence | None, extract: Extract | None
+) -> Iterator[_Material]:
+    """The video read once more, a clip at a time in memory."""
+    _, every = job.source.open(job.settings.isolated)
+    frames = islice(every, 0, None, stride)
+    position = 0
+    for span in spans:
+        part = islice(frames, span.start - position, span.start - position + span.frames)
+        position = span.start + span.frames
+        yield _material(job, span, part, fps, given, extract)
+
+
+def _material(
+    job: Job, span: Span, part: Iterator[np.ndarray], fps: float, given: PoseSequence | None, extract: Extract | None
+) -> _Material:
+    small: list[np.ndarray] = []
+    fitted: list[np.ndarray] = []
+    shape: list[tuple[int, int]] = []
+
+    def seen() -> Iterator[np.ndarray]:
+        for frame in part:
+            height, width = frame.shape[:2]
+            if shape and shape[0] != (width, height):
+                raise ValueError(f"frames of {shape[0][0]}x{shape[0][1]} and of {width}x{height} in one video")
+            shape.append((width, height))
+            small.append(resize(frame, CLIP_SIDE, CLIP_SIDE))
+            fitted.append(
+                plan_fit((width, height), job.settings.size_for(width, height), job.settings.fit).apply(frame)
+            )
+            yield frame
+
+    if extract is None:
+        assert given is not None
+        for _ in seen():
+            pass
+        poses = given.frames(slice(span.start, span.start + span.frames))
+    else:
+        poses = extract(seen(), fps).person(0)
+    if len(fitted) != span.frames or len(poses) != span.frames:
+        raise ValueError(f"the video gives another number of frames when it is read again: {len(fitted)}")
+    return _Material(span, np.stack(fitted), np.stack(small), _on_video(poses, *shape[0], fps, job.source))
+
+
+def _on_video(poses: PoseSequence, width: int, height: int, fps: float, source: Source) -> PoseSequence:
+    """The poses on the canvas of the video. Raises ValueError where they were made for another shape."""
+    if abs(poses.width / poses.height * height / width - 1) > _SAME_SHAPE:
+        canvas = f"{poses.width}x{poses.height}"
+        raise ValueError(f"{source.poses}: poses for pictures of {canvas}, the video has {width}x{height}")
+    ratio = np.array([width / poses.width, height / poses.height], poses.points.dtype)
+    return replace(poses, points=poses.points * ratio, width=width, height=height, fps=fps)
+
+
+def _share_with_people(poses: PoseSequence) -> float:
+    return float((poses.present[:, 0, BODY].sum(-1) >= _LEAST_POINTS).mean())
+
+
+def _write(job: Job, material: _Material, networks: _Networks, share: float) -> ClipRecord:
+    settings, span, source = job.settings, material.span, job.source
+    clip = f"{job.key}-{span.start:06d}"
+    tensors = _tensors(material, networks, settings)
+    height, width = material.frames.shape[1:3]
+    return ClipRecord(
+        clip=clip, video=source.title, start=span.start, frames=span.frames, width=width, height=height,
+        canvas=(material.poses.width, material.poses.height), fps=material.poses.fps or 0.0, fit=settings.fit,
+        store=settings.store, people=round(share, 4), bytes=write_clip(job.folder, clip, tensors),
+        source=source.source, licence=source.licence, consent=source.consent,
+    )  # fmt: skip
+
+
+def _tensors(material: _Material, networks: _Networks, settings: PrepareSettings) -> dict[str, Tensor]:
+    poses = material.poses
+    found = {
+        "points": torch.from_numpy(poses.points[:, 0].astype(np.float32)),
+        "scores": torch.from_numpy(poses.scores[:, 0].astype(np.float32)),
+        "features": networks.vision.encode(material.small).half(),
+    }
+    if settings.store == "frames" or networks.vae is None:
+        return found | {"frames": torch.from_numpy(material.frames)}
+    numbers = np.unique(np.linspace(0, len(material.frames) - 1, settings.references).round().astype(int))
+    latents = torch.cat([networks.vae.encode(to_tensor(frame)).cpu() for frame in material.frames])
+    return found | {
+        "latents": latents.half(),
+        "references": torch.from_numpy(material.frames[numbers]),
+        "reference_frames": torch.from_numpy(numbers),
+    }
+
+
+# One process prepares many videos with the same networks.
+@lru_cache(maxsize=1)
+def _open_networks(settings: PrepareSettings) -> _Networks:
+    assert settings.clip is not None
+    vision = load_clip_vision(settings.clip, device=settings.device)
+    vae = None if settings.store == "frames" else load_vae(settings.vae or "", device=settings.device)
+    return _Networks(vision, vae, _extractor(settings))
+
+
+def _extractor(settings: PrepareSettings) -> Extract | None:
+    if settings.pose == "given":
+        return None
+    if settings.pose == "mediapipe":
+        from animatex_core.pose import mediapipe_backend
+
+        return lambda frames, fps: mediapipe_backend.extract(frames, settings.python, fps=fps)[0]
+    from animatex_core.pose.dwpose import DWPose
+
+    assert settings.detector is not None and settings.pose_model is not None
+    dwpose = DWPose.load(settings.detector, settings.pose_model, device=settings.device)
+    return lambda frames, fps: dwpose.extract(frames, fps=fps, person="main")[0]
