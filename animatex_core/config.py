@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 MotionAttention = Literal["serial", "parallel", "none"]
+IPIQuery = Literal["merged", "pose", "learned", "clip"]
 TemporalKind = Literal["attention", "mamba"]
 LARGEST_ALPHA = 1e6
 
@@ -32,6 +33,9 @@ class UNetConfig:
     feed_forward: int = 4
     motion_attention: MotionAttention = "serial"  # "parallel" is PA of table 4, "none" is UniAnimate
     temporal: TemporalKind = "attention"
+    mamba_states: int = 16  # of every channel; these three count for "mamba" only
+    mamba_kernel: int = 4  # frames of the short convolution before a scan
+    mamba_expand: int = 2  # channels inside, over the width of the module
 
     @property
     def alignment(self) -> int:
@@ -68,6 +72,9 @@ class IPIConfig:
     reader_head_width: int = 64
     reader_feed_forward: int = 4
     clip_width: int = 1024
+    # What reads the CLIP features (table 5): poses and a learned query added, or only one of the two. "clip" is KV_Q:
+    # the CLIP feature, with the learned query added, reads the poses instead.
+    query: IPIQuery = "merged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +99,10 @@ class AnimateXConfig:
             if channels % unet.groups or channels % unet.head_width:
                 wanted = f"{unet.groups} (groups) and {unet.head_width} (head width)"
                 raise ValueError(f"{channels} channels must be a multiple of {wanted}")
-        if self.ipi is not None and self.ipi.width % self.ipi.query_heads:
+        if self.ipi is None:
+            return
+        _one_of("ipi.query", self.ipi.query, get_args(IPIQuery))
+        if self.ipi.width % self.ipi.query_heads:
             wanted = f"a multiple of ipi.query_heads, {self.ipi.query_heads}"
             raise ValueError(f"configuration ipi.width: expected {wanted}, got {self.ipi.width}")
 

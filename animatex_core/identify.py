@@ -157,6 +157,8 @@ def _config_line(config: AnimateXConfig) -> str:
     unet = config.unet
     levels = ",".join(str(m) for m in unet.multipliers)
     ipi = "no IPI" if config.ipi is None else f"IPI {config.ipi.width} x {config.ipi.reader_layers} layers"
+    if config.ipi is not None and (config.ipi.query, unet.motion_attention, config.alpha) != ("merged", "serial", 1):
+        ipi += f" (query: {config.ipi.query}, motion attention: {unet.motion_attention}, alpha: {config.alpha:g})"
     return (
         f"UNet {unet.width} x ({levels}), {unet.blocks_per_level} blocks a level, heads of {unet.head_width}, "
         f"context {unet.context_width}, {ipi}, temporal module: {unet.temporal}"

@@ -70,7 +70,7 @@ class PoseQuery(nn.Module):
 
 
 class ReaderLayer(nn.Module):
-    """Queries attend to the frame's CLIP feature and to themselves, then a feed-forward."""
+    """Queries attend to what they read, the frame's CLIP feature, and to themselves; then a feed-forward."""
 
     def __init__(self, config: IPIConfig, layers: Layers):
         super().__init__()
@@ -86,7 +86,7 @@ class ReaderLayer(nn.Module):
         self.down = layers.linear(config.reader_feed_forward * width, width, bias=False)
 
     def forward(self, queries: Tensor, feature: Tensor) -> Tensor:
-        """queries [n, tokens, width], feature [n, 1, width] -> [n, tokens, width]."""
+        """queries [n, tokens, width], feature [n, 1 or more, width] -> [n, tokens, width]."""
         normed = self.query_norm(queries)
         source = torch.cat([self.feature_norm(feature), normed], dim=1)
         query, key, value = (
@@ -101,18 +101,29 @@ class MotionReader(nn.Module):
 
     def __init__(self, config: IPIConfig, context_width: int, layers: Layers):
         super().__init__()
-        self.learned_query = layers.parameter(1, config.tokens, config.width)
+        self.from_clip = config.query == "clip"
+        self.learned_query = None
+        if config.query != "pose":
+            self.learned_query = layers.parameter(1, config.tokens, config.width)
         self.enter = layers.linear(config.clip_width, config.width)
         self.layers = nn.ModuleList(ReaderLayer(config, layers) for _ in range(config.reader_layers))
         self.leave = layers.linear(config.width, context_width)
         self.norm = layers.layer_norm(context_width)
 
-    def forward(self, features: Tensor, queries: Tensor, alpha: float) -> Tensor:
-        """features [n, 1, clip width], queries [n, tokens, width] -> motion tokens [n, tokens, context width]."""
-        queries = queries + alpha * self.learned_query.to(queries)
-        feature = self.enter(features)
+    def forward(self, features: Tensor, poses: Tensor | None, alpha: float) -> Tensor:
+        """features [n, 1, clip width], poses [n, tokens, width] -> motion tokens [n, tokens, context width].
+
+        Without poses the learned query reads alone.
+        """
+        source = self.enter(features)
+        queries = source.new_zeros(1, 1, 1) if poses is None else poses
+        if self.from_clip:
+            source, queries = queries, source
+        if self.learned_query is not None:
+            queries = queries + alpha * self.learned_query.to(queries)
+        queries = queries.expand(features.shape[0], -1, -1)
         for layer in self.layers:
-            queries = layer(queries, feature)
+            queries = layer(queries, source)
         return self.norm(self.leave(queries))
 
 
@@ -122,12 +133,13 @@ class ImplicitPoseIndicator(nn.Module):
     def __init__(self, config: IPIConfig, context_width: int, alpha: float, layers: Layers):
         super().__init__()
         self.config, self.alpha = config, alpha
-        self.query = PoseQuery(config, layers)
+        self.query = None if config.query == "learned" else PoseQuery(config, layers)
         self.reader = MotionReader(config, context_width, layers)
 
     def forward(self, keypoints: Tensor, features: Tensor) -> Tensor:
         """keypoints [b, f+1, 2, 18], features [b, f+1, clip width] -> [(b (f+1)), tokens, context width]."""
-        return self.reader(features.flatten(0, 1).unsqueeze(1), self.query(keypoints), self.alpha)
+        poses = None if self.query is None else self.query(keypoints)
+        return self.reader(features.flatten(0, 1).unsqueeze(1), poses, self.alpha)
 
 
 def position_table(positions: int, width: int, layers: Layers | None = None) -> Tensor:

@@ -130,7 +130,7 @@ def _check_numbers(path: PathLike, state: Mapping[str, Tensor], scan: bool) -> N
 
 
 def _fit_positions(path: PathLike, state: dict[str, Tensor], config: AnimateXConfig) -> None:
-    if config.ipi is None or state[POSITIONS].shape[1] == config.ipi.positions:
+    if config.ipi is None or POSITIONS not in state or state[POSITIONS].shape[1] == config.ipi.positions:
         return
     length = state[POSITIONS].shape[1]
     LOG.info("%s: table of %d positions rebuilt for %d", path, length, config.ipi.positions)
