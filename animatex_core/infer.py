@@ -2,10 +2,13 @@
 
 Shapes tell every width and every count, but not how a width is cut into heads or groups. For those the numbers of the
 released network hold: 8 heads in the first temporal module whatever its width (which gives the width of a head), 8
-heads of the pose query, heads of 64 in the reader, 32 groups.
+heads of the pose query, heads of 64 in the reader, 32 groups. The ablations of the IPI are never guessed: a file that
+lacks its learned query or its pose query is taken for a damaged one unless it says what it is.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from .config import RELEASED, AnimateXConfig, ConditionConfig, IPIConfig, UNetConfig
 from .inventory import POSITIONS, Shapes
@@ -13,6 +16,7 @@ from .keymap import released_name
 from .tensor_files import WeightsError
 
 RELEASED_IPI = IPIConfig()
+_MIXER = "unet.entrance_temporal.block.mixer"
 
 
 class _Finder:
@@ -63,7 +67,7 @@ def _unet(find: _Finder, condition_channels: int, entrance_heads: int) -> UNetCo
     inner = find.need("unet.entrance_temporal.enter.weight")[0]
     levels = _levels(find)
     feed_forward = find.need("unet.middle.spatial.block.feed_forward.up.weight")
-    return UNetConfig(
+    config = UNetConfig(
         in_channels=entering - condition_channels,
         out_channels=find.need("unet.out.weight")[0],
         width=width,
@@ -75,6 +79,18 @@ def _unet(find: _Finder, condition_channels: int, entrance_heads: int) -> UNetCo
         context_width=find.need("unet.middle.spatial.block.cross_attention.key.weight")[1],
         feed_forward=_quotient(feed_forward[0], 2 * feed_forward[1], "feed-forward"),
         motion_attention="none" if find.get("unet.middle.motion.enter.weight") is None else "serial",
+    )
+    return config if find.get(f"{_MIXER}.enter.weight") is None else _with_mamba(config, find)
+
+
+def _with_mamba(config: UNetConfig, find: _Finder) -> UNetConfig:
+    inner, width = find.need(f"{_MIXER}.enter.weight")[:2]
+    return replace(
+        config,
+        temporal="mamba",
+        mamba_states=find.need(f"{_MIXER}.ahead.decay_log")[1],
+        mamba_kernel=find.need(f"{_MIXER}.ahead.taps")[1],
+        mamba_expand=_quotient(inner, 2 * width, "channels inside Mamba"),
     )
 
 

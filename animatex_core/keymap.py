@@ -24,11 +24,28 @@ _BLOCK = {
     **{f"self_attention.{ours}": f"attn1.{theirs}" for ours, theirs in _ATTENTION.items()},
     **{f"cross_attention.{ours}": f"attn2.{theirs}" for ours, theirs in _ATTENTION.items()},
 }
+# There is no published file with Mamba: the names of its authors' block, and `_b` for the scan against time.
+_SCAN = {
+    "taps": "conv1d{}.weight",
+    "taps_bias": "conv1d{}.bias",
+    "project": "x_proj{}",
+    "step": "dt_proj{}",
+    "step_bias": "dt_proj{}.bias",
+    "decay_log": "A{}_log",
+    "skip": "D{}",
+}
+_MIXER = {
+    "enter": "in_proj",
+    "out": "out_proj",
+    **{f"ahead.{ours}": theirs.format("") for ours, theirs in _SCAN.items()},
+    **{f"back.{ours}": theirs.format("_b") for ours, theirs in _SCAN.items()},
+}
 _TRANSFORMER = {
     "norm": "norm",
     "enter": "proj_in",
     "leave": "proj_out",
     **{f"block.{ours}": f"transformer_blocks.0.{theirs}" for ours, theirs in _BLOCK.items()},
+    **{f"block.mixer.{ours}": f"transformer_blocks.0.mamba.{theirs}" for ours, theirs in _MIXER.items()},
 }
 _RES = {
     "norm1": "in_layers.0",

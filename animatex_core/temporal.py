@@ -1,7 +1,7 @@
-"""The axis of time: four convolutions in every residual block, and a transformer over the frames of each pixel.
+"""The axis of time: four convolutions in every residual block, and attention or Mamba over the frames of each pixel.
 
-The paper names Mamba for the second; the released weights are attention. `UNetConfig.temporal` says which one a file
-holds.
+The paper names Mamba for the second; the released weights are attention, in which the frames attend to each other
+twice. `UNetConfig.temporal` says which one a file holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .attention import TransformerBlock
 from .config import UNetConfig
 from .layers import Layers, in_chunks, silu
+from .mamba import MambaBlock
 
 
 class TemporalConv(nn.Module):
@@ -30,16 +31,16 @@ class TemporalConv(nn.Module):
         return frames_of(hidden.add_(video), x)
 
 
-class TemporalTransformer(nn.Module):
-    """The frames of one pixel attend to each other, twice; no positions, so any number of frames."""
+class TemporalModule(nn.Module):
+    """A block that mixes the frames of one pixel; it has no positions, so any number of frames will do."""
 
-    def __init__(self, channels: int, heads: int, head_width: int, config: UNetConfig, layers: Layers):
+    def __init__(self, channels: int, width: int, block: nn.Module, config: UNetConfig, layers: Layers):
         super().__init__()
-        self.width = heads * head_width
+        self.width = width
         self.norm = layers.group_norm(config.groups, channels, eps=1e-6)
-        self.enter = layers.linear(channels, self.width)
-        self.block = TransformerBlock(self.width, heads, config, None, layers)
-        self.leave = layers.linear(self.width, channels)
+        self.enter = layers.linear(channels, width)
+        self.block = block
+        self.leave = layers.linear(width, channels)
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
         """[(b f), c, h, w] -> the residual branch, shaped like x."""
@@ -53,10 +54,11 @@ class TemporalTransformer(nn.Module):
 
 
 def temporal_module(channels: int, heads: int, head_width: int, config: UNetConfig, layers: Layers) -> nn.Module:
-    """The temporal module that the configuration names."""
-    if config.temporal != "attention":
-        raise ValueError(f"temporal module {config.temporal!r}: this version runs 'attention' only")
-    return TemporalTransformer(channels, heads, head_width, config, layers)
+    """The temporal module that the configuration names: the two differ in their block alone."""
+    width = heads * head_width
+    if config.temporal == "mamba":
+        return TemporalModule(channels, width, MambaBlock(width, config, layers), config, layers)
+    return TemporalModule(channels, width, TransformerBlock(width, heads, config, None, layers), config, layers)
 
 
 def clip_of(x: Tensor, batch: int) -> Tensor:

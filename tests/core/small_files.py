@@ -3,6 +3,7 @@
 import functools
 import json
 import struct
+from dataclasses import replace
 
 import torch
 from safetensors.torch import save_file
@@ -21,6 +22,7 @@ SMALL = AnimateXConfig(
         width=64, query_layers=1, query_feed_forward=64, reader_layers=2, reader_heads=1, clip_width=64, positions=9
     ),
 )
+SMALL_MAMBA = replace(SMALL, unet=replace(SMALL.unet, temporal="mamba", mamba_states=3, mamba_kernel=5, mamba_expand=1))
 SMALL_UNIANIMATE = AnimateXConfig(
     unet=UNetConfig(
         width=32, multipliers=(1, 2), blocks_per_level=1, attention_levels=1, head_width=16, context_width=64,

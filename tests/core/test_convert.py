@@ -20,7 +20,7 @@ from animatex_core.tensor_files import WeightsError, read_header
 from animatex_core.vision import vision_tower
 from animatex_core.weights import MismatchError, load_model, load_part, load_state
 from tests.core.openclip_reference import OpenClip, names
-from tests.core.small_files import SMALL, SMALL_UNIANIMATE, our_state, released_state, save_ours
+from tests.core.small_files import SMALL, SMALL_MAMBA, SMALL_UNIANIMATE, our_state, released_state, save_ours
 
 IDS = torch.tensor([[49406, 49407, *[0] * 75]])
 POSITIONS = "pose_embedding_before.pos_embed.pos_table"
@@ -172,7 +172,7 @@ def test_uni_animate(tmp_path, files):
     assert isinstance(model, AnimateX) and model.ipi is None
 
 
-@pytest.mark.parametrize("config", [SMALL, SMALL_UNIANIMATE, TINY])
+@pytest.mark.parametrize("config", [SMALL, SMALL_UNIANIMATE, SMALL_MAMBA, TINY])
 def test_export_returns_to_the_released_names_bit_for_bit(tmp_path, config):
     released = released_state(config)
     save_ours(tmp_path / "m.safetensors", our_state(config), config)

@@ -12,7 +12,7 @@ from animatex_core.keymap import key_map, to_released
 from animatex_core.layers import Layers
 from animatex_core.model import AnimateX
 from animatex_core.tensor_files import WeightsError
-from tests.core.small_files import SMALL, SMALL_UNIANIMATE
+from tests.core.small_files import SMALL, SMALL_MAMBA, SMALL_UNIANIMATE
 
 MANIFEST = Path(__file__).parents[1] / "data" / "golden" / "unet_manifest.json"
 OTHER = replace(
@@ -31,6 +31,8 @@ CONFIGS = [
     UNIANIMATE,
     SMALL,
     SMALL_UNIANIMATE,
+    SMALL_MAMBA,
+    with_unet(RELEASED, temporal="mamba"),
     OTHER,
     with_unet(RELEASED, width=64, multipliers=(1, 2), attention_levels=2),
 ]

@@ -43,7 +43,12 @@ def test_parameter_counts_are_exact():
 
 @pytest.mark.parametrize(
     "config",
-    [TINY, UNIANIMATE, with_unet(RELEASED, width=64, multipliers=(1, 2, 3), blocks_per_level=3, attention_levels=1)],
+    [
+        TINY,
+        UNIANIMATE,
+        with_unet(TINY, temporal="mamba"),
+        with_unet(RELEASED, width=64, multipliers=(1, 2, 3), blocks_per_level=3, attention_levels=1),
+    ],
 )
 def test_every_tensor_of_other_configurations_has_its_own_name(config):
     names = [n for n in meta_state(config) if n != "empty_prompt"]

@@ -249,8 +249,3 @@ def test_configuration_survives_json(config):
 def test_bad_configurations_are_named(text, message):
     with pytest.raises(ValueError, match=message):
         AnimateXConfig.from_json(text)
-
-
-def test_mamba_is_refused_until_it_runs():
-    with pytest.raises(ValueError, match=r"'mamba'.*'attention' only"):
-        AnimateX(with_unet(TINY, temporal="mamba"))

@@ -15,7 +15,7 @@ from animatex_core.layers import GroupNorm, Layers
 from animatex_core.model import Inputs
 from animatex_core.tensor_files import WeightsError
 from animatex_core.weights import MismatchError, extremes, load_model, load_part, load_state
-from tests.core.small_files import SMALL, SMALL_UNIANIMATE, our_state, released_state, save_ours
+from tests.core.small_files import SMALL, SMALL_MAMBA, SMALL_UNIANIMATE, our_state, released_state, save_ours
 from tests.parity.golden import build
 
 
@@ -30,7 +30,7 @@ def run(model):
         return model(x, torch.tensor([500]), model.encode(Inputs(), 2, 8, 8))
 
 
-@pytest.mark.parametrize("config", [SMALL, SMALL_UNIANIMATE, TINY])
+@pytest.mark.parametrize("config", [SMALL, SMALL_UNIANIMATE, SMALL_MAMBA, TINY])
 def test_loads_what_was_saved_without_a_copy(tmp_path, config):
     state = our_state(config)
     model = load_model(save_ours(tmp_path / "m.safetensors", state, config))
