@@ -24,7 +24,7 @@ from .video import write_video
 
 LOG = logging.getLogger(__name__)
 ASSETS = Path(__file__).parent / "assets"
-SETTINGS = Settings(width=128, height=192, frames=16, stride=2, steps=10, seed=7)
+SETTINGS = Settings(width=128, height=192, frames=16, stride=2, steps=10, seed=7, ipi_source="reference")
 WARNING = (
     "The weights of this demo are RANDOM: the job is complete (picture, poses, CLIP, IPI, sampling, VAE, video), but "
     "the result is noise by nature. With the released weights use: animate-x animate"
@@ -53,7 +53,7 @@ def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     write_video(video, frames, prepared.motion.fps, metadata=facts, overwrite=True)
     save_picture(sheet, pictures, metadata=facts, overwrite=True)
-    return [WARNING, f"{video}: {len(frames)} frames", f"{sheet}: reference, poses and frames side by side"]
+    return [f"{video}: {len(frames)} frames of a network with RANDOM weights", f"{sheet}: reference, poses and frames side by side"]
 
 
 def small_job(folder: Path) -> pipeline.Job:

@@ -212,7 +212,8 @@ def test_convert_without_a_text_tower_names_the_files_that_have_one(small_files,
 
 def test_demo(tmp_path, capsys):
     assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    assert "RANDOM" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "RANDOM" in said.out and said.err.count("WARNING") == 1
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["contact_sheet.png", "demo.mp4"]
     info = open_video(tmp_path / "demo" / "demo.mp4")
     assert (info.width, info.height) == (128, 192)
