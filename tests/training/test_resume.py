@@ -1,0 +1,167 @@
+"""Interrupted and resumed runs are the same as one that was not, bit for bit."""
+
+import json
+import signal
+
+import pytest
+import torch
+from animatex_training.checkpoint import Checkpoints
+from animatex_training.fingerprint import check_same, fingerprint
+from animatex_training.sharding import Ranks
+from animatex_training.stopping import StopRequest
+from animatex_training.trainer import CHECKPOINTS, Trainer
+
+from tests.training.fakes import fake_data, small_config
+
+STEPS = 5
+CPU = torch.device("cpu")
+
+
+def config(**sections):
+    data = {"accumulate": 2} | sections.pop("data", {})
+    return small_config(data=data, run={"steps": STEPS} | sections.pop("run", {}), **sections)
+
+
+def trainer(folder, settings, data=None, **options):
+    return Trainer(settings, data or fake_data(), folder, Ranks(), CPU, **options)
+
+
+def final(folder, step=STEPS):
+    found, saved = Checkpoints(folder / CHECKPOINTS, 3).newest()
+    assert found == step
+    return saved
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
+    return [(line["step"], line["train/loss"], line["train/gradient_norm"]) for line in lines if "train/loss" in line]
+
+
+def assert_same(found, wanted):
+    assert found.tensors.keys() == wanted.tensors.keys() >= {"model", "ema", "optimiser-exp_avg", "random"}
+    for group, tensors in wanted.tensors.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(found.tensors[group][name], tensor), (group, name)
+    assert found.state == wanted.state
+
+
+class StopAt:
+    """Asks for the end once a trainer has done so many steps."""
+
+    def __init__(self, step):
+        self.left = step
+
+    @property
+    def signal(self):
+        self.left -= 1
+        return signal.SIGTERM if self.left <= 0 else 0
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run without interruption."""
+    folder = tmp_path_factory.mktemp("straight")
+    assert trainer(folder, config()).run() == 0
+    return folder
+
+
+@pytest.mark.parametrize("stops", [(1,), (2,), (3,), (4,), (1, 1, 1, 1)])
+def test_interrupted_equals_straight(straight, tmp_path, stops):
+    for number, after in enumerate(stops):
+        torch.manual_seed(number)  # a new process knows nothing of the old one's generator
+        assert trainer(tmp_path, config(), resume=number > 0).run(StopAt(after)) == signal.SIGTERM
+        torch.manual_seed(99)
+    last = trainer(tmp_path, config(), resume=True)
+    assert last.run() == 0
+    found, wanted = final(tmp_path), final(straight)
+    wanted.tensors["random"] = found.tensors["random"]  # seeded differently above, and nothing draws from it
+    assert_same(found, wanted)
+    assert losses(tmp_path) == losses(straight)
+    # The stops were in the middle of an epoch of three batches, and of six passes.
+    assert final(straight).state["position"] == [3, 1]
+
+
+def test_workers_change_nothing(straight, tmp_path):
+    settings = config(data={"accumulate": 2, "workers": 2})
+    assert trainer(tmp_path, settings).run(StopAt(2)) == signal.SIGTERM
+    trainer(tmp_path, settings, resume=True).run()
+    found, wanted = final(tmp_path), final(straight)
+    for group in ("model", "ema", "optimiser-exp_avg", "optimiser-exp_avg_sq"):
+        assert all(torch.equal(found.tensors[group][name], t) for name, t in wanted.tensors[group].items())
+    assert losses(tmp_path) == losses(straight)
+
+
+def test_the_generator_of_torch_is_taken_up_again(tmp_path):
+    torch.manual_seed(5)
+    first = trainer(tmp_path, config())
+    first.save()
+    wanted = torch.rand(3)
+    torch.manual_seed(6)
+    trainer(tmp_path, config(), resume=True)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_a_signal_saves_and_leaves(tmp_path):
+    request = StopRequest()
+    request.ask(signal.SIGTERM)
+    assert trainer(tmp_path, config()).run(request) == signal.SIGTERM
+    assert final(tmp_path, 1).state["step"] == 1
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run with a checkpoint of step 0."""
+    folder = tmp_path_factory.mktemp("begun")
+    trainer(folder, config()).save()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"data": {"accumulate": 1}}, r"data\.accumulate: the run has 1, the checkpoint 2"),
+        ({"optimiser": {"rate": 0.5}}, r"optimiser\.rate: the run has 0\.5"),
+        ({"objective": {"min_snr": 5.0}}, r"objective\.min_snr"),
+        ({"run": {"seed": 3}}, r"run\.seed"),
+        ({"run": {"checkpoint_levels": [0]}}, r"run\.checkpoint_levels: the run has \[0\], the checkpoint \[\]"),
+    ],
+)
+def test_another_configuration_is_refused(begun, changes, named):
+    with pytest.raises(ValueError, match=named):
+        trainer(begun, config(**changes), resume=True)
+
+
+def test_another_data_set_is_refused(begun):
+    with pytest.raises(ValueError, match="data set: the run has 'others', the checkpoint 'clips'"):
+        trainer(begun, config(), fake_data(fingerprint="others"), resume=True)
+
+
+def test_another_number_of_processes_is_refused(begun):
+    wanted = fingerprint(config(), fake_data(), 2)
+    with pytest.raises(ValueError, match="processes: the run has 2, the checkpoint 1"):
+        check_same(wanted, Checkpoints(begun / CHECKPOINTS, 3).newest()[1].state["facts"], begun)
+
+
+def test_more_steps_are_the_same_run(begun):
+    assert trainer(begun, config(run={"steps": STEPS + 1}), resume=True).step == 0
+
+
+def test_a_schedule_that_depends_on_the_steps_is_not(tmp_path):
+    cosine = {"optimiser": {"rate": 1e-3, "schedule": "cosine"}}
+    trainer(tmp_path, config(**cosine)).save()
+    with pytest.raises(ValueError, match=r"run\.steps.*schedule"):
+        trainer(tmp_path, config(**cosine, run={"steps": 9}), resume=True)
+
+
+def test_a_run_is_not_overwritten(begun):
+    with pytest.raises(ValueError, match="holds a run already"):
+        trainer(begun, config())
+
+
+def test_a_broken_newest_checkpoint_is_passed_over(tmp_path):
+    settings = config(save={"every": 2, "keep": 3})
+    trainer(tmp_path, settings).run(StopAt(4))
+    path = Checkpoints(tmp_path / CHECKPOINTS, 3).path(4) / "ema.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    again = trainer(tmp_path, settings, resume=True)
+    assert again.step == 2

@@ -1,0 +1,86 @@
+"""The network that training starts from: Animate-X weights, UniAnimate weights with new motion branches, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from animatex_core.config import AnimateXConfig
+from animatex_core.model import AnimateX
+from animatex_core.weights import load_state
+
+LOG = logging.getLogger(__name__)
+# The last layer of every residual branch: zero, so that a new branch changes nothing until it has learned something.
+BRANCH_ENDS = (".leave", ".conv2", ".convs.3")
+NEW_IN_ANIMATE_X = ("ipi.", "motion.")
+HASHED_AT_ONCE = 1 << 22
+
+
+def initial_network(config: AnimateXConfig, weights: str, seed: int) -> AnimateX:
+    """The network in float32 on the CPU, the same for a seed wherever it is made.
+
+    weights: a converted file, or empty. A UniAnimate file leaves the IPI and motion attention of an Animate-X network
+    new: it begins by predicting exactly what UniAnimate predicts. Raises ValueError for a file of another network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AnimateX(config)
+        _begin(network)
+    if weights:
+        _load(network, Path(weights))
+    return network
+
+
+def weights_sha256(weights: str) -> str:
+    """Of the file that training starts from; empty without one."""
+    if not weights:
+        return ""
+    digest = hashlib.sha256()
+    with open(weights, "rb") as file:
+        while chunk := file.read(HASHED_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _begin(network: AnimateX) -> None:
+    """Residual branches end in zeros, and so does the network; the learned query is as large as a normed token."""
+    for name, module in network.named_modules():
+        if name.startswith("unet.") and name.endswith(BRANCH_ENDS) and isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.zeros_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.zeros_(network.get_parameter("unet.out.weight"))
+    if network.ipi is not None and network.ipi.reader.learned_query is not None:
+        query = network.ipi.reader.learned_query
+        nn.init.normal_(query, 0.0, query.shape[-1] ** -0.5)
+
+
+@torch.no_grad()
+def _load(network: AnimateX, path: Path) -> None:
+    state, config, _ = load_state(path)
+    own = network.state_dict()
+    _same_widths(path, own, state)
+    missing = sorted(own.keys() - state.keys())
+    new = [name for name in missing if any(part in name for part in NEW_IN_ANIMATE_X)]
+    if missing != new or (missing and config.ipi is not None):
+        raise ValueError(f"{path}: lacks {len(missing)} tensors of the network, the first is {missing[0]}")
+    if state.keys() - own.keys():
+        extra = sorted(state.keys() - own.keys())
+        raise ValueError(f"{path}: holds {len(extra)} tensors that the network lacks, the first is {extra[0]}")
+    if missing:
+        LOG.info("%s: a UniAnimate file; %d tensors of motion attention and IPI begin new", path, len(missing))
+    for name, tensor in state.items():
+        own[name].copy_(tensor)
+
+
+def _same_widths(path: Path, own: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            raise ValueError(
+                f"{path}: {name}: expected {list(own[name].shape)} as [model] says, found {list(state[name].shape)}"
+            )

@@ -1,0 +1,201 @@
+"""The training loop: from a configuration and data to a run's folder, interrupted and resumed without a trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .activation import checkpoint_levels, stages_by_level
+from .checkpoint import Checkpoints
+from .config import TrainConfig
+from .config_file import network_config
+from .ema import EMA
+from .feed import Data, Drawn, Feed
+from .fingerprint import check_same, fingerprint
+from .guard import Guard, Outcome
+from .initial import initial_network
+from .network import TrainedNetwork
+from .objective import noise_batch, sample_losses
+from .optimiser import HALVES, choose_trainable, clip_gradients, make_optimiser, set_rates, trainable
+from .sharding import Ranks, gradients_stay, spread
+from .snapshot import Snapshot
+from .stopping import StopRequest
+from .validation import Validation, clips_of, on_device
+from .watch import Watch
+
+LOG = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"
+
+
+class Trainer:
+    """A run in a folder. Raises ValueError when the folder holds a run that is not resumed, or another one than this.
+
+    With `resume` it goes on after the newest complete checkpoint, or begins when there is none.
+    """
+
+    def __init__(
+        self, config: TrainConfig, data: Data, folder: Path, ranks: Ranks, device: torch.device, *, resume: bool = False
+    ):
+        self.config, self.data, self.ranks, self.device, self.step = config, data, ranks, device, 0
+        self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.save.keep)
+        if not resume and self.checkpoints.steps():
+            raise ValueError(f"{folder}: holds a run already: resume it, or give another folder")
+        ranks.wait()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.facts = fingerprint(config, data, ranks.world)
+        network = initial_network(network_config(config.model), config.start.weights, config.run.seed)
+        choose_trainable(network, config.trainable, config.run)
+        network.to(device)
+        checkpoint_levels(network.unet, config.run.checkpoint_levels)
+        if config.run.compile:
+            for _, stage in stages_by_level(network.unet):
+                stage.compile()
+        self.module = spread(TrainedNetwork(network), ranks, config.run.sharding, device)
+        self.parameters = trainable(network)
+        self.optimiser = make_optimiser(network, config.optimiser)
+        self.ema = EMA(self.parameters, config.optimiser.ema)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.run.precision == "fp16")
+        self.snapshot = Snapshot(self.parameters, self.optimiser, self.ema, self.scaler)
+        self.feed = Feed(data, ranks.rank, ranks.world, config.data.workers)
+        self.guard = Guard(config.watch.bad_steps, folder / f"bad_steps-{ranks.rank}.jsonl")
+        self.validation: Validation | None = None
+        if config.watch.sample_every:
+            self.validation = Validation(data, config, device)
+        if resume:
+            self._resume()
+        self.watch = Watch(folder, self.step) if ranks.first else None
+
+    def run(self, stop: StopRequest | None = None, advance: Any = None) -> int:
+        """Train to the last step; returns the signal that ended it before, or 0. Always leaves a checkpoint.
+
+        advance: called with the clips trained on, of how many, and what to show beside them.
+        """
+        if self.step == 0:
+            self._validate()
+        batches, seen, steps = self.feed.batches(), [], self.config.run.steps
+        ended_by = 0
+        while self.step < steps and not ended_by:
+            outcome = self._train_step(batches)
+            seen.append(outcome.loss)
+            if self.step % self.config.watch.log_every == 0 or self.step == steps:
+                self._log(seen, outcome, advance)
+                seen = []
+            every = self.config.watch.sample_every
+            if every and (self.step % every == 0 or self.step == steps):
+                self._validate()
+            ended_by = self._asked_to_stop(stop)
+            if self.step % self.config.save.every == 0 or self.step == steps or ended_by:
+                self.save()
+        if self.watch is not None:
+            self.watch.close()
+        return ended_by
+
+    def save(self) -> None:
+        """Write a checkpoint of this step; all processes call it, the first one writes."""
+        saved = self.snapshot.take({"step": self.step, "position": list(self.feed.position), "facts": self.facts})
+        error = None
+        if self.ranks.first:
+            try:
+                self.checkpoints.save(self.step, saved)
+            except (OSError, ValueError) as failed:
+                error = failed
+        self.ranks.first_does(error)
+
+    def _resume(self) -> None:
+        """Take over the newest complete checkpoint, if there is one."""
+        found, error = None, None
+        if self.ranks.first:
+            try:
+                found = self.checkpoints.newest()
+            except OSError as failed:
+                error = failed
+        self.ranks.first_does(error)
+        step = self.ranks.agreed(None if found is None else found[0])
+        if step is None:
+            return
+        saved = self.checkpoints.read(step) if found is None else found[1]
+        check_same(self.facts, saved.state["facts"], self.checkpoints.path(step))
+        self.snapshot.put(saved)
+        self.step = step
+        epoch, batch = saved.state["position"]
+        self.feed.position = (epoch, batch)
+        LOG.info("resumed after step %d", step)
+
+    def _train_step(self, batches: Iterator[Drawn]) -> Outcome:
+        settings, count = self.config.optimiser, self.config.data.accumulate
+        set_rates(self.optimiser, settings, self.step, self.config.run.steps)
+        self.optimiser.zero_grad(set_to_none=True)
+        drawn = [next(batches) for _ in range(count)]
+        loss = torch.zeros((), device=self.device)
+        for number, part in enumerate(drawn, 1):
+            loss += self._backward(part, last=number == count)
+        loss = float(self.ranks.total(loss)) / self.ranks.world
+        self.scaler.unscale_(self.optimiser)
+        norm = clip_gradients(self.parameters.values(), settings.clip)
+        outcome = Outcome(loss, norm, self.scaler.get_scale())
+        good = self.guard.check(self.step + 1, outcome, drawn)
+        if good:
+            self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.step += 1
+        if good:
+            self.ema.update(self.step)
+        return outcome
+
+    def _backward(self, drawn: Drawn, last: bool) -> torch.Tensor:
+        """Add the gradients of a batch to those of the step; returns its share of the loss."""
+        batch, objective = drawn.batch, self.config.objective
+        latents, inputs = on_device(batch, self.device, self.config.data.reference)
+        noised = noise_batch(latents, [draw.seed for draw in drawn.draws], objective)
+        with gradients_stay(self.module, last):
+            with self._precision():
+                v = self.module(noised.x, noised.timesteps, inputs, noised.keep)
+            losses = sample_losses(v, noised, batch.weight, objective.min_snr)
+            loss = losses.sum() / (self.config.data.batch * self.config.data.accumulate)
+            self.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def _precision(self) -> Any:
+        precision = self.config.run.precision
+        if precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=HALVES[precision])
+
+    def _asked_to_stop(self, stop: StopRequest | None) -> int:
+        """The signal that any process received: all of them leave after the same step."""
+        asked = torch.tensor(0 if stop is None else stop.signal, device=self.device)
+        return int(self.ranks.largest(asked))
+
+    def _validate(self) -> None:
+        """Loss and videos of the validation clips, with the averaged weights."""
+        if self.validation is None:
+            return
+        with self.ema.in_place(), self._precision():
+            loss = self.validation.loss(self.module)
+            made = [self.validation.sample(self.module, number) for number in range(len(self.validation.batches))]
+        if self.watch is not None:
+            self.watch.scalars(self.step, {"validation/loss": loss})
+            for number, clip in enumerate(clips_of(self.validation.batches)):
+                frames = self.validation.picture(number, made[number])
+                self.watch.video(self.step, f"{number}-{_plain(clip)}", frames)
+
+    def _log(self, seen: list[float], outcome: Outcome, advance: Any) -> None:
+        finite = [loss for loss in seen if loss == loss]
+        loss = sum(finite) / max(1, len(finite))
+        rate = self.optimiser.param_groups[0]["lr"]
+        if self.watch is not None:
+            self.watch.scalars(self.step, {"train/loss": loss, "train/gradient_norm": outcome.norm, "train/rate": rate})
+        if advance is not None:
+            clips = self.config.data.batch * self.config.data.accumulate * self.ranks.world
+            what = f"step {self.step} loss {loss:.4f}"
+            advance(clips * self.step, clips * self.config.run.steps, what)
+
+
+def _plain(clip: str) -> str:
+    """A clip's name as the name of a file."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in clip)[:60]
