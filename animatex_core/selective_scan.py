@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
@@ -118,7 +118,7 @@ class _Scan(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, raw_step, write, read, step_bias, decay)
         y = torch.empty_like(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with autocast(x.device.type, enabled=False):
             for part in _parts(x, decay, 1):
                 y[part] = _outputs(_rows(part, (x, raw_step, write, read), step_bias, decay))
         return y
@@ -131,7 +131,7 @@ class _Scan(torch.autograd.Function):
         *of_rows, step_bias, decay = ctx.saved_tensors
         into_rows = [torch.empty_like(t) for t in of_rows]
         into_weights = torch.zeros_like(step_bias), torch.zeros_like(decay)
-        with torch.autocast(grad.device.type, enabled=False):
+        with autocast(grad.device.type, enabled=False):
             for part in _parts(of_rows[0], decay, grad.shape[1]):
                 rows = _rows(part, of_rows, step_bias, decay)
                 found = _gradients(rows, grad[part].to(decay.dtype), *into_weights)
