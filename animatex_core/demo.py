@@ -53,7 +53,10 @@ def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     write_video(video, frames, prepared.motion.fps, metadata=facts, overwrite=True)
     save_picture(sheet, pictures, metadata=facts, overwrite=True)
-    return [f"{video}: {len(frames)} frames of a network with RANDOM weights", f"{sheet}: reference, poses and frames side by side"]
+    return [
+        f"{video}: {len(frames)} frames of a network with RANDOM weights",
+        f"{sheet}: reference, poses and frames side by side",
+    ]
 
 
 def small_job(folder: Path) -> pipeline.Job:
