@@ -1,4 +1,4 @@
-"""The image tower of CLIP ViT-H: pictures -> the features that image tokens and IPI read."""
+"""The image tower of CLIP ViT-H, or a small one: pictures -> the features that image tokens and IPI read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .identify import describe, open_mapped
+from .mini_vision import FEATURES, PREFIX, SIDE, build_mini, mini_tower
 from .openclip import VISION, build, layer_count, to_transformers
 from .pictures import resize, to_tensor
 from .tensor_files import PathLike, WeightsError
@@ -60,10 +61,14 @@ def load_clip_vision(
 ) -> ClipVision:
     """The image tower of a file: OpenCLIP (vision alone or with text), transformers names, or bundled in a model file.
 
+    The small tower of `mini_vision` is taken as well: only models that were trained with it know its features.
+
     Raises WeightsError naming the file: no tower in it, or one that is not complete.
     """
     tensors = _tower_of(path)
     try:
+        if _is_mini(tensors):
+            return ClipVision(build_mini(tensors, MEAN, DEVIATION, dtype, device), SIDE, FEATURES)
         return _build(tensors, dtype, device)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
@@ -71,7 +76,12 @@ def load_clip_vision(
 
 def projection_width(path: PathLike) -> int:
     """How many numbers a feature of the file's image tower has, without reading it. Raises like `load_clip_vision`."""
-    return _tower_of(path)["visual_projection.weight"].shape[0]
+    tensors = _tower_of(path)
+    return FEATURES if _is_mini(tensors) else tensors["visual_projection.weight"].shape[0]
+
+
+def _is_mini(tensors: Mapping[str, Tensor]) -> bool:
+    return f"{PREFIX}stem.weight" in tensors
 
 
 def _tower_of(path: PathLike) -> dict[str, Tensor]:
@@ -79,14 +89,18 @@ def _tower_of(path: PathLike) -> dict[str, Tensor]:
     tensors = vision_tower(checkpoint.tensors)
     if tensors is None:
         raise WeightsError(f"{path}: no CLIP vision tower in it: {describe(checkpoint).title}")
-    missing = [name for name in _NEEDED if name not in tensors or not tensors[name].ndim]
+    needed = () if _is_mini(tensors) else _NEEDED
+    missing = [name for name in needed if name not in tensors or not tensors[name].ndim]
     if missing:
         raise WeightsError(f"{path}: the CLIP vision tower is not complete: {', '.join(missing)} missing")
     return tensors
 
 
 def vision_tower(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The image tower in a file by transformers' names; None when there is none."""
+    """The image tower in a file, by transformers' names or those of `mini_vision`; None when there is none."""
+    mini = mini_tower(tensors)
+    if mini is not None:
+        return mini
     for prefix in ("", "clip_vision.", "model."):
         if f"{prefix}visual.transformer.resblocks.0.ln_1.weight" in tensors:
             start = f"{prefix}visual."

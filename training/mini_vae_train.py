@@ -1,6 +1,7 @@
 """Train the mini VAE: python -m animatex_training.mini_vae_train --out mini_vae.safetensors --pictures FOLDER
 
-It stops after `--minutes` and goes on from its checkpoint when it is started again; with more `--steps` it gets better.
+It stops after `--minutes` and goes on from its checkpoint when it is started again; with more `--steps` it gets better
+(the learning rate falls to 0 at the last one, so a finished training goes on with a higher rate again).
 Pictures are optional and add to the rendered characters; use only what may be used so.
 """
 
@@ -93,7 +94,7 @@ class _Run:
         """Raises ValueError when the checkpoint is of other settings."""
         with safe_open(path, "pt") as file:
             facts = file.metadata()
-            if json.loads(facts["settings"]) != asdict(self.settings):
+            if {**json.loads(facts["settings"]), "steps": self.settings.steps} != asdict(self.settings):
                 raise ValueError(f"{path}: made with other settings ({facts['settings']}): remove it to start anew")
             state = {name: file.get_tensor(name) for name in file.keys()}
         self.step = int(facts["step"])
