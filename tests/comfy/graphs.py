@@ -1,7 +1,8 @@
-"""Prompts in the form that the server takes, for tests of the nodes in it."""
+"""Prompts in the form that the server takes, and a server with the files that they name."""
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,11 +10,27 @@ import numpy as np
 from PIL import Image
 
 from animatex_core.config import TINY, AnimateXConfig
+from tests.comfy.real_host import RealHost
 from tests.comfy.small_models import write_model
 
 POSES = Path(__file__).parents[1] / "data/poses/dance_60.json"
 MODEL, REFERENCE, DRIVER = "animatex_tiny.safetensors", "character.png", "dance.json"
 POSES_OF_FILE = {"file": DRIVER, "units": "find out", "skip_first_frames": 0}
+
+ARGUMENTS = ("--preview-method", "latent2rgb", "--fp32-text-enc")
+
+
+def new_host(folder, config: AnimateXConfig = TINY) -> RealHost:
+    """A fresh server with the files and the nodes for tests."""
+    host = RealHost(folder, *ARGUMENTS)
+    write_files(host.base, config)
+    host.add_test_nodes()
+    return host
+
+
+def pixels(pictures):
+    """[n, H, W, 3] of PNGs."""
+    return np.stack([np.array(Image.open(io.BytesIO(picture)).convert("RGB")) for picture in pictures])
 
 
 def write_files(base: Path, config: AnimateXConfig = TINY) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import websocket
 
 JPEG, PNG = 1, 2
-TIMEOUT = 600
+TIMEOUT = 1800
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -32,13 +33,13 @@ def skip_loudly(reason):
 
 
 class RealHost:
-    """One ComfyUI on the CPU with folders of its own. arguments: further ones of its command line."""
+    """One ComfyUI on the CPU with folders of its own. arguments: further ones of its command line. pack: its folder."""
 
-    def __init__(self, base, *arguments):
+    def __init__(self, base, *arguments, pack=ROOT):
         self.base, self.arguments = Path(base), arguments
         for name in ("input", "output", "temp", "models", "user/default", "custom_nodes"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
-        (self.base / "custom_nodes/animate-x").symlink_to(ROOT, target_is_directory=True)
+        (self.base / "custom_nodes/animate-x").symlink_to(pack, target_is_directory=True)
         settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingModelsWarning": False}
         (self.base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
         self.log = (self.base / "server.log").open("w+")
@@ -69,6 +70,13 @@ class RealHost:
             self.process.wait(20)
         self.log.close()
 
+    def add_test_nodes(self):
+        """The tests' own nodes, and the one of core's examples that sends pictures over the WebSocket."""
+        example = Path(os.environ.get("COMFYUI_PATH", "")) / "custom_nodes/websocket_image_save.py"
+        for path in (example, Path(__file__).with_name("stand_ins.py")):
+            if path.is_file():
+                shutil.copy(path, self.base / "custom_nodes")
+
     def _wait(self):
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until and self.process.poll() is None:
@@ -86,7 +94,9 @@ class RealHost:
 
     def get(self, path, **query):
         """The JSON of an address."""
-        with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=HTTP_SECONDS) as answer:
+        with urllib.request.urlopen(
+            f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=HTTP_SECONDS
+        ) as answer:
             return json.load(answer)
 
     def post(self, path, body):

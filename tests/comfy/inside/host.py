@@ -24,9 +24,9 @@ def start(comfy: str, base: str) -> None:
     torch.set_num_threads(1)
 
 
-def load_pack() -> SimpleNamespace:
-    """The pack's nodes by their ids, and its modules."""
-    spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+def load_pack(root: Path = ROOT) -> SimpleNamespace:
+    """A pack's nodes by their ids, and its module."""
+    spec = importlib.util.spec_from_file_location(PACK, root / "__init__.py", submodule_search_locations=[str(root)])
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACK] = module
     spec.loader.exec_module(module)

@@ -1,0 +1,83 @@
+"""Bad input in a real server: the node it belongs to says what to do, and the next prompt runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.comfy.graphs import MODEL, POSES_OF_FILE, animation, new_host, pixels, prompt
+from tests.comfy.listener import Listener
+
+FRAMES = 8
+# Name -> (changed inputs by node, the node that says it, words of the message).
+REFUSED = {
+    "no frames": ({"conditioning": {"reference": "no frames"}}, "conditioning", ("reference", "no frames", "check")),
+    "five channels": ({"conditioning": {"reference": "five channels"}}, "conditioning", ("reference", "IMAGE")),
+    "not a number": ({"conditioning": {"reference": "not a number"}}, "conditioning", ("not finite", "precision")),
+    "lengths": ({"conditioning": {"driving_images": "three frames"}}, "conditioning", ("has 3", "8")),
+    "no person": ({"conditioning": {"driving_pose": ["nobody", 0]}}, "conditioning", ("nobody", "Draw Pose")),
+    "wrong CLIP": ({"conditioning": {"clip_vision": ["others", 0]}}, "sample", ("96 wide", "load")),
+    "wrong VAE": ({"conditioning": {"vae": ["others", 1], "setting": "paper"}}, "conditioning", ("vae", "SD 1.x")),
+    "no VAE": ({"conditioning": {"setting": "paper"}}, "conditioning", ("connect a vae",)),
+    "windows": ({"sample": {"window_length": 4, "window_overlap": 4}}, "sample", ("overlap", "0 to 3")),
+    "another model": ({"model": {"model_name": "broken.safetensors"}}, "model", ("broken.safetensors",)),
+    "latents of another size": ({"sample": {"latent": ["small", 2]}}, "sample", ("64x96", "64x64", "LATENT")),
+}
+ACCEPTED = ("four channels", "float64")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    host = new_host(tmp_path_factory.mktemp("bad"))
+    folder = host.base / "models/diffusion_models"
+    (folder / "broken.safetensors").write_bytes((folder / MODEL).read_bytes()[:5000])
+    with host as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def listener(server):
+    with Listener(server) as listening:
+        yield listening
+
+
+def graph(changes, reference="plain"):
+    """The animation with changed inputs; a name of a picture stands for a node that makes it."""
+    nodes = animation(FRAMES, 64, 96, steps=2) | prompt(
+        nobody=("TestsNobody", {}), others=("TestsOtherModels", {}), picture=("TestsPicture", {"kind": reference})
+    )
+    small = nodes["conditioning"]["inputs"] | {"height": 64}
+    nodes |= prompt(small=("AnimateX_Conditioning", small))
+    for node, inputs in changes.items():
+        for name, value in inputs.items():
+            if name in ("reference", "driving_images"):
+                nodes[value] = {"class_type": "TestsPicture", "inputs": {"kind": value}}
+                value = [value, 0]
+            nodes[node]["inputs"][name] = value
+    return nodes
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_told_in_the_node_and_the_server_goes_on(listener, name):
+    changes, node, words = REFUSED[name]
+    heard = listener.run(graph(changes))
+    assert heard.end == "execution_error"
+    assert heard.data["node_id"] == node, heard.data["exception_message"]
+    assert not [word for word in words if word not in heard.data["exception_message"]], heard.data["exception_message"]
+    good = listener.run(graph({}))
+    assert good.end == "execution_success" and len(good.pictures) == FRAMES
+
+
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_what_can_be_understood_gives_the_same_frames(listener, kind):
+    """Full opacity and other precisions change nothing."""
+    plain, other = (listener.run(graph({}, reference=reference)) for reference in ("plain", kind))
+    assert plain.end == other.end == "execution_success"
+    assert (pixels(plain.pictures) == pixels(other.pictures)).all()
+
+
+def test_poses_of_a_file_that_is_none_are_told(server, listener):
+    (server.base / "input/no_poses.json").write_text('{"people": 3}')
+    loaded = POSES_OF_FILE | {"file": "no_poses.json", "frame_load_cap": 0}
+    heard = listener.run(graph({}) | prompt(poses=("AnimateX_LoadPose", loaded)))
+    assert heard.end == "execution_error" and heard.data["node_id"] == "poses"
+    assert "no_poses.json" in heard.data["exception_message"]
