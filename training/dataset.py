@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,28 +29,28 @@ _TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share")
 
 
 class ClipDataset(Dataset[Sample]):
-    """Clips of `frames` frames. part: "train", "validation" or "all" of the videos.
+    """Clips of `frames` frames; `training` and `validation` are the numbers of the clips in either part.
 
     Clips that are too short for the smallest interval are left out. The anchors of the pose pool are those of the
     training part alone. Raises DatasetError: nothing there or nothing left, frames without a VAE to encode them.
     """
 
-    def __init__(self, folder: Path, frames: int, settings: ReadSettings | None = None, part: str = "train"):
+    def __init__(self, folder: Path, frames: int, settings: ReadSettings | None = None):
         self.folder, self.frames, self.settings = folder, frames, settings or ReadSettings()
-        if part not in ("train", "validation", "all"):
-            raise ValueError(f'part must be "train", "validation" or "all", got {part!r}')
         index = read_index(folder)
-        training = np.array([not held_out(record.video, self.settings.validation_share) for record in index.clips])
-        wanted = {"train": training, "validation": ~training, "all": np.ones_like(training)}[part]
         least = (frames - 1) * min(self.settings.intervals) + 1
-        self.records = [r for r, w in zip(index.clips, wanted, strict=True) if w and r.frames >= least]
-        if not self.records:
-            raise DatasetError(f"{folder}: no clip of at least {least} frames in the {part} part of its {len(wanted)}")
+        self.records = [record for record in index.clips if record.frames >= least]
+        held = [held_out(record.video, self.settings.validation_share) for record in self.records]
+        self.training = [number for number, out in enumerate(held) if not out]
+        self.validation = [number for number, out in enumerate(held) if out]
+        if not self.training:
+            raise DatasetError(f"{folder}: none of its {len(index.clips)} clips has {least} frames and is for training")
         if not self.settings.vae and any(record.store == "frames" for record in self.records):
             raise DatasetError(
                 f"{folder}: holds frames, not latents: data.settings.vae must name the VAE to encode them"
             )
-        self.pool: PosePool = open_pool(folder, index, self.settings.pool, training)
+        kept = np.array([not held_out(record.video, self.settings.validation_share) for record in index.clips])
+        self.pool: PosePool = open_pool(folder, index, self.settings.pool, kept)
         self._prepared = index.fingerprint
 
     def __len__(self) -> int:
@@ -62,9 +61,9 @@ class ClipDataset(Dataset[Sample]):
         return {name: value for name, value in self.__dict__.items() if name != "_vae"}
 
     @property
-    def sizes(self) -> list[tuple[int, int]]:
-        """Width and height of every clip, for `sampler.Draws`."""
-        return [record.size for record in self.records]
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """Width and height of every clip for training, for `sampler.Draws`."""
+        return {number: self.records[number].size for number in self.training}
 
     @property
     def fingerprint(self) -> str:
@@ -73,14 +72,9 @@ class ClipDataset(Dataset[Sample]):
         told += [getattr(self.settings, name) for name in _TOLD]
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
-    def fixed_draws(self, count: int, seed: int = 0) -> list[Draw]:
-        """The same draws in every run: of evenly spread clips."""
-        chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
-        return [Draw(int(index), seed + number) for number, index in enumerate(chosen)]
-
-    def __iter__(self) -> Iterator[Sample]:
-        """One sample of every clip, of seed 0."""
-        return (self[Draw(index, 0)] for index in range(len(self)))
+    def fixed_draws(self, seed: int = 0) -> list[Draw]:
+        """One draw of each clip for validation, the same in every run; of the others where none is held out."""
+        return [Draw(index, seed + number) for number, index in enumerate(self.validation or self.training)]
 
     def __getitem__(self, draw: Draw) -> Sample:
         record = self.records[draw.index]

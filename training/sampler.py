@@ -6,7 +6,7 @@ exactly, whatever the number of worker processes that read the clips.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 
@@ -18,18 +18,18 @@ _ORDER, _SEED = 1, 2  # keeps the two uses of one seed apart
 class Draws:
     """Endless batches of draws of the clips of one process.
 
-    sizes: for every clip what must agree within a batch (its bucket). batch: clips of one process. Every epoch has
-    each clip at least once; where a size's clips do not fill the last batch of all processes, some come twice.
+    sizes: for the number of every clip what must agree within a batch (its bucket). batch: clips of one process. Every
+    epoch has each clip at least once; clips that do not fill the last batch of their size are joined by some again.
     position: (epoch, batch) of the batch that comes next; it may be set.
     """
 
-    def __init__(self, sizes: Sequence[Hashable], *, seed: int, batch: int, world: int = 1, rank: int = 0):
+    def __init__(self, sizes: Mapping[int, Hashable], *, seed: int, batch: int, world: int = 1, rank: int = 0):
         if not len(sizes):
             raise ValueError("the data set is empty: there is nothing to draw from")
         if batch < 1 or not 0 <= rank < world:
             raise ValueError(f"expected a batch of at least 1 and a rank below {world}, got {batch} and {rank}")
         self.seed, self.batch, self.world, self.rank = seed, batch, world, rank
-        self._buckets = [np.array([i for i, s in enumerate(sizes) if s == size]) for size in dict.fromkeys(sizes)]
+        self._buckets = [np.array([i for i, s in sizes.items() if s == size]) for size in dict.fromkeys(sizes.values())]
         self.position: tuple[int, int] = (0, 0)
 
     @property

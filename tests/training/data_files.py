@@ -1,10 +1,11 @@
 """A prepared data set of rendered clips, on networks of random weights."""
 
+from animatex_training.prepare import prepare
+from animatex_training.prepare_settings import PrepareSettings
+from animatex_training.sources import find_sources
+from animatex_training.synthetic_clips import make_clips, write_clips
+
 from animatex_core.demo import small_job
-from training.prepare import prepare
-from training.prepare_settings import PrepareSettings
-from training.sources import find_sources
-from training.synthetic_clips import make_clips, write_clips
 
 SIZE = (64, 96)
 
