@@ -14,8 +14,9 @@ from animatex_core.model import AnimateX
 from animatex_core.weights import load_state
 
 LOG = logging.getLogger(__name__)
-# The last layer of every residual branch: zero, so that a new branch changes nothing until it has learned something.
-BRANCH_ENDS = (".leave", ".conv2", ".convs.3")
+# The last layer of every residual branch, and of the network: zero, so that a new branch changes nothing until it has
+# learned something.
+ENDS = (".leave", ".conv2", ".convs.3", "unet.out")
 NEW_IN_ANIMATE_X = ("ipi.", "motion.")
 HASHED_AT_ONCE = 1 << 22
 
@@ -50,11 +51,10 @@ def weights_sha256(weights: str) -> str:
 def _begin(network: AnimateX) -> None:
     """Residual branches end in zeros, and so does the network; the learned query is as large as a normed token."""
     for name, module in network.named_modules():
-        if name.startswith("unet.") and name.endswith(BRANCH_ENDS) and isinstance(module, nn.Linear | nn.Conv2d):
+        if name.startswith("unet.") and name.endswith(ENDS) and isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.zeros_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    nn.init.zeros_(network.get_parameter("unet.out.weight"))
     if network.ipi is not None and network.ipi.reader.learned_query is not None:
         query = network.ipi.reader.learned_query
         nn.init.normal_(query, 0.0, query.shape[-1] ** -0.5)

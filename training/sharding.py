@@ -104,8 +104,12 @@ def spread(network: TrainedNetwork, ranks: Ranks, sharding: str, device: torch.d
     if sharding == "ddp":
         return DistributedDataParallel(network, find_unused_parameters=True)
     mesh = init_device_mesh(device.type, (ranks.world,))
-    for _, stage in stages_by_level(network.network.unet):
-        fully_shard(stage, mesh=mesh)
+    unet = network.network.unet
+    for _, stage in stages_by_level(unet):
+        # The first temporal module's result is added to in place, which a unit's result must not be: it goes with the
+        # rest of the network.
+        if stage is not unet.entrance_temporal:
+            fully_shard(stage, mesh=mesh)
     fully_shard(network, mesh=mesh)
     return network
 
