@@ -3,6 +3,7 @@
 import comfy.ldm.modules.attention as comfy_attention
 import comfy.lora
 import comfy.model_management as management
+import comfy.model_patcher
 import comfy.sd
 import torch
 from checks_conds import run
@@ -174,6 +175,31 @@ def check_weights_cast_at_use(kit):
             if hasattr(module, "comfy_cast_weights"):
                 module.comfy_cast_weights = False
     assert distance < 1e-6, distance
+
+
+def check_low_memory_with_a_lora(kit):
+    """Half of the weights stay outside and are cast and patched as they are used, as on a small GPU."""
+    conditioning, kind = kit.conditioning(4), comfy.model_patcher.ModelPatcher
+    model, _ = comfy.sd.load_lora_for_models(kit.model, None, lora_of(kit.model), 1.0, 0)
+    wanted = run(kit, conditioning, model=model)
+    management.unload_all_models()
+    load, budget = kind.load, model.model_size() // 2
+
+    def load_half(self, device_to=None, lowvram_model_memory=0, force_patch_weights=False, full_load=False):
+        return load(self, device_to, budget, force_patch_weights, False)
+
+    kind.load = load_half
+    try:
+        found = run(kit, conditioning, model=model)
+        outside = [m for m in model.model.modules() if hasattr(m, "prev_comfy_cast_weights")]
+        patched = sum(bool(getattr(m, "weight_function", ())) for m in outside)
+    finally:
+        kind.load = load
+        management.unload_all_models()
+    distance = relative(found, wanted)
+    assert distance < 1e-5 and len(outside) > 50 and 0 < patched <= len(LORA_LAYERS), (distance, len(outside), patched)
+    assert torch.equal(run(kit, conditioning, model=model), wanted)
+    return {"distance": distance, "layers outside": len(outside), "of them with a LoRA": patched}
 
 
 def check_cancel_and_run_again(kit):
