@@ -199,7 +199,9 @@ def _sources(kinds: tuple[str, ...]) -> list[str]:
 
 def _target(filename: str) -> str:
     """The new file in models/diffusion_models. Raises ValueError for a name that leads elsewhere."""
-    folder = os.path.abspath(folder_paths.get_folder_paths("diffusion_models")[0])
+    places = folder_paths.get_folder_paths("diffusion_models")
+    # The first one is models/unet, the folder's old name, in every ComfyUI that nobody has configured.
+    folder = os.path.abspath(next((place for place in places if os.path.basename(place) != "unet"), places[0]))
     name = filename.strip().removesuffix(".safetensors")
     path = os.path.abspath(os.path.join(folder, f"{name}.safetensors"))
     if not name or os.path.commonpath([folder, path]) != folder or "\0" in name:

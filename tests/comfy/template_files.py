@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +17,11 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from animatex_core.pose.io import load_openpose, save_openpose
+from tests.comfy.graphs import ARGUMENTS
 from tests.comfy.real_host import RealHost
-from tests.comfy.small_models import write_model
+from tests.comfy.small_models import clip_state, write_model
+from tests.core.openclip_reference import OpenClip, names
+from tests.core.small_files import SMALL, released_state
 from tests.parity.networks import Detector, Pose, write_torchscript
 
 ROOT = Path(__file__).parents[2]
@@ -24,12 +29,9 @@ WORKFLOWS, TWINS = ROOT / "workflows", ROOT / "tests/comfy/workflows_api"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 DANCE = ROOT / "tests/data/poses/dance_60.json"
 WIDTH, HEIGHT, FPS, FRAMES, SOUND_RATE = 128, 192, 24, 240, 48000
-# Files of other models, and of the conversion: listed by the host, never opened in these tests.
+# Files of networks that come in one size, a large one: listed by the host, never opened in these tests.
 LISTED = (
-    "animatex/animate-x_ckpt.pth", "animatex/v2-1_512-ema-pruned.ckpt", "clip_vision/clip_vision_h.safetensors",
-    "frame_interpolation/film_net_fp16.safetensors", "checkpoints/sdpose_wholebody_fp16.safetensors",
-    "diffusion_models/wan2.1_t2v_1.3B_fp16.safetensors", "vae/wan_2.1_vae.safetensors",
-    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "checkpoints/sdpose_wholebody_fp16.safetensors", "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
 )  # fmt: skip
 
 
@@ -52,12 +54,16 @@ def character() -> Image.Image:
 def write_files(base: Path) -> None:
     """Everything into a ComfyUI's `models` and `input`."""
     models, inputs = base / "models", base / "input"
+    for folder in ("animatex", "clip_vision", "diffusion_models"):
+        (models / folder).mkdir(parents=True, exist_ok=True)
     for name in LISTED:
         (models / name).parent.mkdir(parents=True, exist_ok=True)
         save_file({"nothing": torch.zeros(1)}, models / name)
     write_model(models / "diffusion_models/animate-x.safetensors")
     _write_lora(models / "loras/my_character.safetensors", models / "diffusion_models/animate-x.safetensors")
     _write_dwpose(models / "dwpose")
+    _write_unconverted(models)
+    _write_other_models(models)
     inputs.mkdir(parents=True, exist_ok=True)
     character().save(inputs / "character.png")
     save_openpose(inputs / "walk.json", load_openpose(DANCE))
@@ -74,6 +80,24 @@ def _write_lora(path: Path, model: Path) -> None:
             state[f"{layer}.lora_up.weight"] = torch.randn(weight.shape[0], 1, generator=generator)
             state[f"{layer}.lora_down.weight"] = torch.randn(1, weight.shape[1], generator=generator)
     save_file(state, path)
+
+
+def _write_unconverted(models: Path) -> None:
+    """What conversion starts from: the released layout, a checkpoint with text tower and VAE, a CLIP vision tower."""
+    torch.save({"state_dict": released_state(), "step": 1}, models / "animatex/animate-x_ckpt.pth")
+    text = {f"cond_stage_model.model.{n}": t for n, t in names(OpenClip()).items() if not n.startswith("visual.")}
+    vae = {"decoder.mid.block_1.norm1.weight": torch.ones(8), "encoder.conv_in.weight": torch.ones(2, 3, 3, 3)}
+    state = text | {f"first_stage_model.{name}": tensor for name, tensor in vae.items()}
+    torch.save({"state_dict": state}, models / "animatex/v2-1_512-ema-pruned.ckpt")
+    save_file(clip_state(SMALL.conditions.clip_width), models / "clip_vision/clip_vision_h.safetensors")
+
+
+def _write_other_models(models: Path) -> None:
+    """FILM, Wan and its VAE, made in ComfyUI's environment."""
+    comfy, python = os.environ.get("COMFYUI_PATH"), os.environ.get("COMFYUI_PYTHON")
+    if comfy and python:
+        script = Path(__file__).parent / "inside/other_models.py"
+        subprocess.run([python, str(script), comfy, str(models)], check=True, capture_output=True)
 
 
 def _write_dwpose(folder: Path) -> None:
@@ -105,7 +129,8 @@ def _write_video(path: Path) -> None:
 @pytest.fixture(scope="module")
 def template_host(tmp_path_factory):
     """A ComfyUI that has every file the templates name."""
-    waiting = RealHost(tmp_path_factory.mktemp("comfy"))
+    waiting = RealHost(tmp_path_factory.mktemp("comfy"), *ARGUMENTS)
+    waiting.add_test_nodes()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
         write_files(waiting.base)
