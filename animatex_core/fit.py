@@ -7,6 +7,7 @@ are fitted each by its own plan to the one target size.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,8 +78,11 @@ class Fit:
     def _span(self, axis: int) -> tuple[int, int, float, float]:
         """Along one axis: the target pixels that the source covers, and the part of the source that they show."""
         scale, offset, source, target = self.scale[axis], self.offset[axis], self.source[axis], self.target[axis]
-        first = min(max(round(offset), 0), target - 1)
-        last = max(min(round(offset + source * scale), target), first + 1)
+        first, last = round(offset), round(offset + source * scale)
+        if first == last:  # less than a pixel, between two borders: the pixel that it lies in
+            first = math.floor(offset + source * scale / 2)
+        first = min(max(first, 0), target - 1)
+        last = max(min(last, target), first + 1)
         ends = ((edge - offset) / scale for edge in (first, last))
         low, high = (float(_snapped(end, source)) for end in ends)
         if low >= high:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -71,6 +71,7 @@ def test_points_follow_the_picture(mode):
 
 @settings(max_examples=150, deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES, MODES, PARTS, PARTS)
+@example(3, 1, 1, 3, "crop", 0.25, 0.0)
 def test_any_sizes(width, height, target_width, target_height, mode, across, down):
     fit = plan_fit((width, height), (target_width, target_height), mode, anchor=(across, down))
     picture = noise(width, height)
