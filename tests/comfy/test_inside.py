@@ -12,6 +12,7 @@ import pytest
 
 from tests.comfy.real_host import ROOT, skip_loudly
 from tests.comfy.small_models import write_model
+from tests.comfy.trained_files import write_trained
 
 INSIDE = Path(__file__).parent / "inside"
 SECONDS = 3600
@@ -34,7 +35,7 @@ def results(tmp_path_factory, request):
         skip_loudly("set COMFYUI_PATH and COMFYUI_PYTHON to test the nodes inside ComfyUI")
     base = tmp_path_factory.mktemp("inside")
     (base / "models/diffusion_models").mkdir(parents=True)
-    write_model(base / "models/diffusion_models/animatex_tiny.safetensors")
+    write_trained(base, write_model(base / "models/diffusion_models/animatex_tiny.safetensors"))
     wanted = {item.callspec.params["name"] for item in request.session.items if item.path == Path(__file__)}
     command = [python, str(INSIDE), comfy, str(base), str(base / "result.json"), *sorted(wanted)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import host
 
-MODULES = ("conds", "windows", "samplers", "patches", "inputs", "loading", "variants")
+MODULES = ("conds", "windows", "samplers", "patches", "inputs", "loading", "variants", "training")
 
 
 def main(comfy: str, base: str, result: str, *names: str) -> None:
