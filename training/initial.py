@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from animatex_core.config import AnimateXConfig
+from animatex_core.inventory import families
 from animatex_core.model import AnimateX
 from animatex_core.weights import load_state
 
 LOG = logging.getLogger(__name__)
 # The last layer of every residual branch, and of the network: zero, so that a new branch changes nothing until it has
 # learned something.
-ENDS = (".leave", ".conv2", ".convs.3", "unet.out")
+ENDS = (".leave", ".conv2", ".convs.3", ".mixer.out", "unet.out")
 NEW_IN_ANIMATE_X = ("ipi.", "motion.")
+# What attention and Mamba over time do not share.
+OVER_TIME = re.compile(r"temporal\.block\.(self_attention|cross_norm|cross_attention|mixer)\.")
 HASHED_AT_ONCE = 1 << 22
 
 
@@ -25,7 +29,8 @@ def initial_network(config: AnimateXConfig, weights: str, seed: int) -> AnimateX
     """The network in float32 on the CPU, the same for a seed wherever it is made.
 
     weights: a converted file, or empty. A UniAnimate file leaves the IPI and motion attention of an Animate-X network
-    new: it begins by predicting exactly what UniAnimate predicts. Raises ValueError for a file of another network.
+    new: it begins by predicting exactly what UniAnimate predicts. Attention over time gives a network with Mamba all
+    but the attention itself. Raises ValueError for a file of another network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -64,16 +69,21 @@ def _begin(network: AnimateX) -> None:
 def _load(network: AnimateX, path: Path) -> None:
     state, config, _ = load_state(path)
     own = network.state_dict()
+    exchanged = config.unet.temporal != network.config.unet.temporal
+    if exchanged:
+        state = {name: tensor for name, tensor in state.items() if not OVER_TIME.search(name)}
     _same_widths(path, own, state)
     missing = sorted(own.keys() - state.keys())
-    new = [name for name in missing if any(part in name for part in NEW_IN_ANIMATE_X)]
-    if missing != new or (missing and config.ipi is not None):
-        raise ValueError(f"{path}: lacks {len(missing)} tensors of the network, the first is {missing[0]}")
+    new = () if config.ipi is not None else NEW_IN_ANIMATE_X
+    expected = [n for n in missing if any(part in n for part in new) or (exchanged and OVER_TIME.search(n))]
+    if missing != expected:
+        lacking = sorted(set(missing) - set(expected))
+        raise ValueError(f"{path}: lacks {len(lacking)} tensors of the network, the first is {lacking[0]}")
     if state.keys() - own.keys():
         extra = sorted(state.keys() - own.keys())
         raise ValueError(f"{path}: holds {len(extra)} tensors that the network lacks, the first is {extra[0]}")
     if missing:
-        LOG.info("%s: a UniAnimate file; %d tensors of motion attention and IPI begin new", path, len(missing))
+        LOG.info("%s: %d tensors that it lacks begin new: %s", path, len(missing), families(missing))
     for name, tensor in state.items():
         own[name].copy_(tensor)
 
