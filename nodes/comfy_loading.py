@@ -12,7 +12,9 @@ import torch
 from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
+from ..animatex_core.mini_vision import SIDE, build_mini, mini_tower
 from ..animatex_core.tensor_files import WeightsError
+from ..animatex_core.vision import DEVIATION, MEAN
 from ..animatex_core.weights import LoadedState, load_part, load_state
 from .comfy_model import AnimateXModel, AnimateXSettings, clear_encoded
 
@@ -77,6 +79,9 @@ def load_clip_vision(path: str) -> Any | None:
     state = load_part(path, "clip_vision")
     if not state:
         return None
+    mini = mini_tower(state)
+    if mini is not None:
+        return MiniClipVision(mini)
     if "vision_model.encoder.layers.30.layer_norm1.weight" in state:
         return comfy.clip_vision.load_clipvision_from_sd(dict(state))
     tower = comfy.clip_vision.ClipVisionModel(_tower_config(state))
@@ -84,6 +89,25 @@ def load_clip_vision(path: str) -> Any | None:
     if missing or unexpected:
         raise WeightsError(f"{path}: the bundled CLIP vision is not complete: {', '.join([*missing, *unexpected])}")
     return tower
+
+
+class MiniClipVision:
+    """The small image tower as ComfyUI's CLIP_VISION. It stays on the CPU: a picture takes it a tenth of a second."""
+
+    def __init__(self, tensors: dict[str, Tensor]):
+        self.model = build_mini(tensors, MEAN, DEVIATION, torch.float32, "cpu")
+        self.image_size = SIDE
+
+    @torch.no_grad()
+    def encode_image(self, image: Tensor, crop: bool = True) -> Any:
+        """IMAGE [n, H, W, 3] in 0..1 -> the output of a tower that has nothing but `image_embeds`."""
+        pixels = comfy.clip_vision.clip_preprocess(
+            image.cpu(), size=SIDE, mean=list(MEAN), std=list(DEVIATION), crop=crop
+        )
+        output = comfy.clip_vision.Output()
+        output["image_embeds"] = self.model(pixels.float()).image_embeds
+        output["last_hidden_state"] = output["penultimate_hidden_states"] = None
+        return output
 
 
 def _tower_config(state: dict[str, Tensor]) -> dict[str, Any]:
