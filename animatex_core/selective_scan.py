@@ -24,8 +24,8 @@ from torch.nn import functional
 
 LOG = logging.getLogger(__name__)
 
-# Numbers in the states of a chunk of rows: 268 MB in float32 on a GPU. On a CPU 8 MB: with less the backward pass, which
-# holds the states of all frames, has so few rows that calls cost more than numbers.
+# Numbers in the states of a chunk of rows: 268 MB in float32 on a GPU. On a CPU 8 MB: with less the backward pass,
+# which holds the states of all frames, has so few rows that calls cost more than numbers.
 STATE_NUMBERS = 1 << 26
 STATE_NUMBERS_CPU = 1 << 21
 KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
