@@ -1,5 +1,6 @@
 """Preparation: complete, restartable after a kill at any moment, never stale, and honest about what it left out."""
 
+import argparse
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from animatex_training import prepare as module
-from animatex_training.cli_prepare import ASSETS
+from animatex_training.cli_prepare import ASSETS, add_prepare
 from animatex_training.prepare import prepare
 from animatex_training.prepare_settings import PrepareError, PrepareSettings
 from animatex_training.shards import ClipFile, read_index
@@ -314,3 +315,18 @@ def test_settings_are_checked_before_anything_is_read(networks):
     ):
         with pytest.raises(ValueError, match=message):
             settings(networks, **changes)
+
+
+def test_the_command_line(tmp_path, capsys):
+    write_videos(tmp_path / "videos", 2)
+    parser = argparse.ArgumentParser()
+    add_prepare(parser)
+    line = [str(tmp_path / "videos"), str(tmp_path / "data"), "--mini", "--size", "64x96", "--shortest", "8"]
+    options = parser.parse_args([*line, "--licence", "CC0", "--store", "frames"])
+    options.run(options)
+    told = capsys.readouterr().out
+    assert "2 clips of 2 videos; 0 videos were done already" in told and "overview.png" in told
+    assert {clip.licence for clip in read_index(tmp_path / "data").clips} == {"CC0"}
+    options = parser.parse_args([*line, "--vae", "other.safetensors"])
+    with pytest.raises(ValueError, match="--vae: not together with --mini"):
+        options.run(options)
