@@ -17,8 +17,9 @@ class GroupNorm(nn.GroupNorm):
     here stay at 9e-8 for any length and take about as long.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """[n, channels, ...] -> the same shape, in the memory format of the input."""
+        x = input
         if x.device.type != "cpu" or x.dtype != torch.float32 or x.is_contiguous():
             return super().forward(x)
         rows = x.movedim(1, -1).flatten(1, -2)  # [n, positions, channels], a view of channels-last memory
