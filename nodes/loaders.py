@@ -77,6 +77,16 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model_name: str | None) -> bool | str:
+        """Before anything runs; ComfyUI alone would say that the value is not in its list. None: it comes by a link."""
+        if model_name is None or model_name in folders.model_files():
+            return True
+        return (
+            f"there is no {model_name} in models/diffusion_models or models/animatex. Convert Animate-X Weights makes "
+            "it from the released files; press R to refresh"
+        )
+
+    @classmethod
     def fingerprint_inputs(cls, model_name: str, **_: object) -> str:
         """A changed file is loaded again."""
         try:
@@ -167,30 +177,50 @@ class ConvertWeights(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(
+        cls, checkpoint: str | None, text_encoder: str | None, clip_vision: str | None, vae: str | None
+    ) -> bool | str:
+        """Before anything runs: files that are not there, and where they belong. None comes by a link."""
+        try:
+            if checkpoint is not None:
+                _checkpoint(checkpoint)
+            for name in filter(None, (text_encoder, clip_vision, vae)):
+                _source(name)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
     def execute(
         cls, checkpoint: str, text_encoder: str, clip_vision: str, vae: str, dtype: str, filename: str
     ) -> io.NodeOutput:
         """Convert, with progress; the new file appears when it is whole."""
-        if checkpoint == folders.NOTHING:
-            raise ValueError(
-                "No checkpoint was found: put animate-x_ckpt.pth into models/animatex and press R to refresh the list"
-            )
-        kinds = (*folders.MODEL_KINDS, "text_encoders", "clip_vision", "vae", "checkpoints")
-
-        def path(name: str) -> str | None:
-            return None if name == NONE else folders.path_of(name, kinds)
-
         report = convert(
-            folders.path_of(checkpoint, folders.MODEL_KINDS),
+            _checkpoint(checkpoint),
             _target(filename),
-            text=path(text_encoder),
-            vae=path(vae),
-            clip=path(clip_vision),
+            text=_source(text_encoder),
+            vae=_source(vae),
+            clip=_source(clip_vision),
             dtype=dtype,
             progress=bytes_progress(),
         )
         text = "\n".join(report.lines())
         return io.NodeOutput(text, ui={"text": (text,)})
+
+
+def _checkpoint(name: str) -> str:
+    """The path of the file to convert. Raises ValueError when there is none."""
+    if name == folders.NOTHING:
+        raise ValueError(
+            "No checkpoint was found: put animate-x_ckpt.pth into models/animatex and press R to refresh the list"
+        )
+    return folders.path_of(name, folders.MODEL_KINDS)
+
+
+def _source(name: str) -> str | None:
+    """The path of another file that goes into the new one, or None. Raises ValueError when it is not there."""
+    kinds = (*folders.MODEL_KINDS, "text_encoders", "clip_vision", "vae", "checkpoints")
+    return None if name == NONE else folders.path_of(name, kinds)
 
 
 def _sources(kinds: tuple[str, ...]) -> list[str]:

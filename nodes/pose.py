@@ -69,6 +69,19 @@ class LoadDWPose(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, detector: str | None, pose: str | None) -> bool | str:
+        """Before anything runs: files that are not there, and where they belong. None comes by a link."""
+        known = {None, *(_label(path) for path in _known())}
+        missing = [NO_FILE if name == NO_FILE else f"no file {name}" for name in (detector, pose) if name not in known]
+        if not missing:
+            return True
+        return (
+            f"pose detector: {', '.join(dict.fromkeys(missing))}. Put yolox_l.onnx and dw-ll_ucoco_384.onnx (or their "
+            f"TorchScript files, which need no ONNX Runtime) into {os.path.join(folder_paths.models_dir, 'dwpose')} "
+            "and press R"
+        )
+
+    @classmethod
     def fingerprint_inputs(cls, detector: str, pose: str, device: str) -> Any:
         """Files that were replaced are opened anew."""
         return [(str(path), path.stat().st_mtime) for path in _known() if _label(path) in (detector, pose)], device
@@ -77,12 +90,9 @@ class LoadDWPose(io.ComfyNode):
     def execute(cls, detector: str, pose: str, device: str) -> io.NodeOutput:
         """Open both networks."""
         files = {_label(path): path for path in _known()}
-        missing = [name for name in (detector, pose) if name not in files]
-        if missing:
-            raise ValueError(
-                f"pose detector: {', '.join(missing)}. Put yolox_l.onnx and dw-ll_ucoco_384.onnx (or their TorchScript "
-                f"files, which need no ONNX Runtime) into {os.path.join(folder_paths.models_dir, 'dwpose')} and press R"
-            )
+        missing = cls.validate_inputs(detector, pose)
+        if missing is not True:
+            raise ValueError(missing)
         try:
             return io.NodeOutput(DWPose.load(files[detector], files[pose], device=device))
         except ImportError as error:

@@ -81,3 +81,30 @@ def test_poses_of_a_file_that_is_none_are_told(server, listener):
     heard = listener.run(graph({}) | prompt(poses=("AnimateX_LoadPose", loaded)))
     assert heard.end == "execution_error" and heard.data["node_id"] == "poses"
     assert "no_poses.json" in heard.data["exception_message"]
+
+
+# Class -> (its inputs, words of what is said before anything runs).
+ABSENT = {
+    "AnimateX_LoadModel": (
+        {"model_name": "animate-x.safetensors", "weight_dtype": "default"}, ("no animate-x.safetensors", "Convert"),
+    ),
+    "AnimateX_LoadDWPose": (
+        {"detector": "dwpose/yolox_l.onnx", "pose": "no file found", "device": "auto"},
+        ("no file dwpose/yolox_l", "press R"),
+    ),
+    "AnimateX_ConvertWeights": (
+        {"checkpoint": "animatex_tiny.safetensors", "text_encoder": "v2-1_512-ema-pruned.ckpt", "clip_vision": "none",
+         "vae": "none", "dtype": "fp16", "filename": "x"}, ("v2-1_512-ema-pruned.ckpt", "models/animatex"),
+    ),
+    "AnimateX_LoadPose": (POSES_OF_FILE | {"file": "gone.json", "frame_load_cap": 0}, ("gone.json", "press R")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ABSENT)
+def test_files_that_are_not_there_are_told_before_anything_runs(server, kind):
+    inputs, words = ABSENT[kind]
+    api = prompt(node=(kind, inputs), show=("PreviewAny", {"source": ["node", 0]}))
+    with pytest.raises(RuntimeError) as told:
+        server.post("/prompt", {"prompt": api})
+    assert not [word for word in words if word not in str(told.value)], str(told.value)
+    assert "not in list" not in str(told.value)

@@ -3,10 +3,11 @@
 import json
 
 import comfy.samplers
+import latent_preview
 import torch
 from checks_conds import run
 from comfy_extras import nodes_custom_sampler as custom
-from kit import HEIGHT, POSES, WIDTH, relative
+from kit import HEIGHT, POSES, WIDTH, Recorder, relative
 
 SAME = 1e-5
 PAIRS = (
@@ -163,3 +164,28 @@ def check_nothing_is_written_into_inputs(kit):
         map(torch.equal, copies, [positive[0][0], latent["samples"], positive[0][1]["animatex"].pose.rows(range(4))])
     )
     assert options == kit.model.model_options
+
+
+def check_half_precision_stays_inside_the_network(kit):
+    """In bf16 the network reads and gives 8 bits of mantissa; latents, guidance and steps keep float32."""
+    name = kit.model_path.name
+    half = kit.call("LoadModel", model_name=name, weight_dtype="bf16")[0]
+    half.set_model_compute_dtype(torch.bfloat16)
+    recorder, steps = Recorder(half), []
+    positive, negative, latent = conditioning = kit.conditioning(4)
+    sampler, plain = kit.pack("nodes.comfy_sampler"), released(kit, conditioning, steps=10)
+    noise = sampler.start_noise(tuple(latent["samples"].shape), 7, 0.1, None, False)
+    prepare = latent_preview.prepare_callback
+    latent_preview.prepare_callback = lambda *_: lambda step, clean, x, total: steps.append(x.clone())
+    try:
+        found = sampler.run(
+            recorder.model, positive, negative, noise, steps=10, guidance=2.5, seed=7, plan=None, known=None
+        )
+    finally:
+        latent_preview.prepare_callback = prepare
+    assert {(call[0].dtype, call[3].dtype) for call in recorder.calls} == {(torch.bfloat16, torch.bfloat16)}
+    assert {x.dtype for x in (*steps, found)} == {torch.float32} and len(steps) == 10
+    assert all(relative(x.bfloat16(), x) > 1e-4 for x in steps), "latents were rounded to bf16"
+    distance = relative(found, plain)
+    assert 1e-5 < distance < 0.05, distance
+    return {"distance": distance}
