@@ -5,6 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.comfy.real_host import RealHost
+from tests.comfy.report import Recorder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--comfy-report", action="store_true", help="keep what passed in tests/comfy/report.json")
+
+
+def pytest_configure(config):
+    if config.getoption("--comfy-report", default=False):
+        config.pluginmanager.register(Recorder())
 
 
 @pytest.fixture(scope="session")
