@@ -1,6 +1,7 @@
 """Interrupted and resumed runs are the same as one that was not, bit for bit."""
 
 import json
+import os
 import signal
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from animatex_training.checkpoint import Checkpoints
 from animatex_training.fingerprint import check_same, fingerprint
 from animatex_training.sharding import Ranks
-from animatex_training.stopping import StopRequest
+from animatex_training.stopping import StopRequest, stop_on_signals
 from animatex_training.trainer import CHECKPOINTS, Trainer
 
 from tests.training.fakes import fake_data, small_config
@@ -165,3 +166,15 @@ def test_a_broken_newest_checkpoint_is_passed_over(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     again = trainer(tmp_path, settings, resume=True)
     assert again.step == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_heard_and_given_back(number):
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.signal == number
+        if number == signal.SIGINT:
+            with pytest.raises(KeyboardInterrupt):  # whoever presses Ctrl-C twice does not want to wait
+                os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before

@@ -1,0 +1,60 @@
+"""What a run shows: scalars, sample videos from step 0 on, TensorBoard; and nothing twice after a resume."""
+
+import json
+
+import pytest
+import torch
+from animatex_training.sharding import Ranks
+from animatex_training.trainer import Trainer
+from animatex_training.watch import Watch
+
+from animatex_core.video import open_video
+from tests.training.fakes import HEIGHT, WIDTH, fake_data, small_config
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    settings = small_config(run={"steps": 2}, watch={"sample_every": 2, "samples": 2, "sampling_steps": 2})
+    told = []
+    Trainer(settings, fake_data(), folder, Ranks(), CPU).run(advance=lambda *what: told.append(what))
+    assert [(done, total) for done, total, _ in told] == [(2, 4), (4, 4)]
+    assert told[0][2].startswith("step 1 loss 0.")
+    return folder
+
+
+def test_videos_of_the_same_clips_at_step_0_and_at_the_end(run):
+    names = [sorted(path.name for path in (run / "samples" / f"step-{step:08d}").iterdir()) for step in (0, 2)]
+    assert names[0] == names[1] == ["0-clip-0.mp4", "1-clip-1.mp4"]
+    info = open_video(run / "samples/step-00000000/0-clip-0.mp4")
+    assert (info.width, info.height) == (3 * 8 * WIDTH, 8 * HEIGHT)  # target, pose, result
+
+
+def test_tensorboard_has_scalars_and_moving_pictures(run):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/gradient_norm", "validation/loss"} <= set(tags["scalars"])
+    assert [event.step for event in events.Images("samples/0-clip-0")] == [0, 2]
+    assert events.Images("samples/0-clip-0")[0].encoded_image_string[:4] == b"GIF8"
+
+
+def test_lines_of_steps_that_were_not_kept_are_cut(tmp_path):
+    lines = [json.dumps({"step": step, "train/loss": 1.0}) for step in (1, 2, 3)]
+    (tmp_path / "scalars.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "tr')
+    Watch(tmp_path, 2).close()
+    kept = (tmp_path / "scalars.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in kept] == [1, 2]
+
+
+def test_validation_is_the_same_every_time_and_disturbs_nothing(tmp_path):
+    settings = small_config(watch={"sample_every": 1, "sampling_steps": 1})
+    trainer = Trainer(settings, fake_data(), tmp_path, Ranks(), CPU)
+    state, weights = torch.get_rng_state(), {n: p.detach().clone() for n, p in trainer.parameters.items()}
+    assert trainer.validation.loss(trainer.module) == trainer.validation.loss(trainer.module)
+    assert torch.equal(trainer.validation.sample(trainer.module, 0), trainer.validation.sample(trainer.module, 0))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(p, weights[n]) for n, p in trainer.parameters.items())
