@@ -1,5 +1,6 @@
 """Files in and out: dtypes, what Save Model writes, wrong files."""
 
+import comfy.model_management as management
 import folder_paths
 import torch
 from checks_conds import run
@@ -87,6 +88,7 @@ def check_convert_node(kit):
     assert "converted.safetensors" in report
     model, clip, vae = load(kit, "converted.safetensors")
     conditioning = kit.conditioning(4)
+    management.unload_all_models()  # a LoRA of another check may still be in the weights
     weights, expected = (m.model.diffusion_model.state_dict() for m in (model, kit.model))
     assert set(weights) == set(expected) and all(torch.equal(weights[name], expected[name]) for name in expected)
     distance = relative(run(kit, conditioning, model=model), run(kit, conditioning))
