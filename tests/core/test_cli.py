@@ -267,7 +267,10 @@ def test_a_bar_is_closed_by_an_error(capsys):
 def test_a_demo_that_is_interrupted_ends_tidily(tmp_path):
     """By the signal that Ctrl-C sends, once the bar shows that it is at work."""
     run = [sys.executable, "-m", "animatex_core.cli", "demo", "--out", str(tmp_path / "demo")]
-    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    place = Path(__file__).parents[2]
+    # A shell's background jobs, and so their children, start with the signal ignored.
+    attend = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, cwd=place, **attend) as process:
         said = ""
         while "denoising" not in said:
             said += process.stderr.read(1)

@@ -15,6 +15,7 @@ from animatex_core.layers import GroupNorm, Layers
 from animatex_core.model import Inputs
 from animatex_core.tensor_files import WeightsError
 from animatex_core.weights import MismatchError, extremes, load_model, load_part, load_state
+from tests.core.networks import relative
 from tests.core.small_files import SMALL, SMALL_MAMBA, SMALL_UNIANIMATE, our_state, released_state, save_ours
 from tests.parity.golden import build
 
@@ -37,7 +38,7 @@ def test_loads_what_was_saved_without_a_copy(tmp_path, config):
     assert model.config == config
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert not any(p.requires_grad for p in model.parameters()) and not model.training
-    assert torch.equal(run(model), run(build(config, 3)))
+    assert relative(run(model), run(build(config, 3))) < 1e-5  # kernels round by where the memory lies
     if Path("/proc/self/maps").exists():
         where = model.unet.out.weight.data_ptr()
         ranges = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "m.safetensors" in line]
