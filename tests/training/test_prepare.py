@@ -136,7 +136,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
 
 
-@pytest.mark.parametrize("at", range(1, 12))
+@pytest.mark.parametrize("at", [pytest.param(n, marks=[] if n % 4 == 1 else [pytest.mark.slow]) for n in range(1, 12)])
 def test_an_end_at_any_file_leaves_nothing_half_written(tmp_path, networks, monkeypatch, at):
     """Every file is written by `replacing`: the process ends right before the n-th one gets its name."""
     from animatex_core import atomic_file
