@@ -112,7 +112,8 @@ class RunFolder:
     def bench(self) -> Bench:
         """What was asked for. Raises ValueError naming the file when it is no run, or a damaged one."""
         fields = _read(self.root / "bench.json")
-        return Bench(**(fields | {"cases": tuple(fields["cases"]), "methods": tuple(fields["methods"])}))
+        fields |= {name: tuple(fields[name]) for name in ("cases", "methods")}
+        return Bench(**fields)
 
     def case_scores(self, method: str, case: str) -> CaseScores | None:
         """The metrics of a clip, or None when they are not there yet."""
@@ -120,8 +121,9 @@ class RunFolder:
         if not path.is_file():
             return None
         fields = _read(path)
-        sizes: dict[str, Any] = {name: int(fields[name]) for name in ("frames", "width", "height")}
-        return CaseScores(**(fields | sizes | {"values": _values(fields["values"])}))
+        fields |= {name: int(fields[name]) for name in ("frames", "width", "height")}
+        fields["values"] = _values(fields["values"])
+        return CaseScores(**fields)
 
     def method_scores(self, method: str) -> MethodScores | None:
         """The metrics of a method, or None when they are not there yet."""
@@ -129,7 +131,8 @@ class RunFolder:
         if not path.is_file():
             return None
         fields = _read(path)
-        return MethodScores(**(fields | {"cases": tuple(fields["cases"]), "values": _values(fields["values"])}))
+        fields |= {"cases": tuple(fields["cases"]), "values": _values(fields["values"])}
+        return MethodScores(**fields)
 
     def write(self, record: Bench | CaseScores | MethodScores) -> None:
         """Write a record where it belongs, whole or not at all."""
