@@ -35,7 +35,7 @@ def write_pictures(folder, frames):
 
 def psnr(made, truth):
     error = np.square(made.astype(float) - truth).mean(axis=(1, 2, 3))
-    return 20 * np.log10(255 / np.sqrt(np.maximum(error, 1e-9)))
+    return 20 * np.log10(255 / np.sqrt(np.maximum(error, 255**2 / 1e10)))
 
 
 def values(made, truth):
