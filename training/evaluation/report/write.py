@@ -47,7 +47,7 @@ def write_report(
     overwrite: bool = False,
     progress: Advance | None = None,
 ) -> None:
-    """Write a page about one or several runs (a run holds one setting). The same runs give the same bytes.
+    """Write a page about one or several runs (a run holds one setting). The same runs give the same page.
 
     Raises ValueError naming the file for what is no run, OutputError for an output that cannot be written.
     """

@@ -10,7 +10,7 @@ from animatex_training.evaluation.study.tables import as_text
 from tests.training.evaluation.study.raters import METHODS, answers_of, make_study, write_answers
 
 TRUE = dict(zip(METHODS, (1.2, 0.5, 0.1, -0.2, -0.6, -1.0), strict=True))
-QUICK = Rules(resamples=200)
+QUICK = Rules(resamples=100)
 
 
 def by_chance(seed, scores=TRUE):
@@ -35,6 +35,7 @@ def test_what_raters_think_comes_out(tmp_path):
     json.dumps(analysis.record(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say(tmp_path):
     """Two methods, 12 raters, 40 studies: 95 % of the intervals, give or take, hold the truth."""
     study, scores = make_study(methods=("a", "b"), cases=8, checks=0), {"a": 0.4, "b": -0.4}
