@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from contextlib import contextmanager
 
 from tests.comfy.real_host import skip_loudly
@@ -37,3 +38,11 @@ def page_of(browser, path, **options):
     yield page
     context.close()
     assert not said and not asked, (said, asked)
+
+
+def until(page, condition, seconds=10):
+    """Wait for a JavaScript expression; Playwright's own waiting needs `eval`, which the report's policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"in vain: {condition}"
+        time.sleep(0.03)

@@ -68,9 +68,7 @@ def make_run(folder, *, methods=tuple(METHODS), cases=3, frames=12, width=96, he
             run.write(CaseScores(method, name, frames, width, height, "ab", scores[method][-1]))
     for method, found in scores.items():
         mean = {
-            metric: Value(
-                float(np.mean([one[metric].value for one in found])), cases, None, found[0][metric].settings
-            )
+            metric: Value(float(np.mean([one[metric].value for one in found])), cases, None, found[0][metric].settings)
             for metric in found[0]
         }
         run.write(MethodScores(method, names, "cd", mean))

@@ -73,7 +73,9 @@ def _lines(points: Sequence[tuple[float, float] | None]) -> Markup:
     for there, run in groupby(points, key=lambda point: point is not None):
         if there:
             text = " ".join(f"{point[0]:.1f},{point[1]:.1f}" for point in run if point)
-            one = Markup('<polyline points="{}"/>') if " " in text else Markup('<polyline class="dot" points="{0} {0}"/>')
+            one = (
+                Markup('<polyline points="{}"/>') if " " in text else Markup('<polyline class="dot" points="{0} {0}"/>')
+            )
             drawn.append(one.format(text))
     return Markup("").join(drawn)
 

@@ -60,6 +60,8 @@ def _notes(found: dict[str, Any]) -> list[str]:
     for name, outcome in found["questions"].items():
         if len(outcome["tiers"]) > 1:
             order = " > ".join("{" + ", ".join(group) + "}" for group in outcome["tiers"])
-            notes.append(f"{name}: every comparison between these groups went one way: {order}; scores rest on the prior")
+            notes.append(
+                f"{name}: every comparison between these groups went one way: {order}; scores rest on the prior"
+            )
     notes += [f"left out: {one['rater']}: {one['reason']}" for one in found["left_out"]]
     return [*notes, *(f"refused: {one['file']}: {one['reason']}" for one in found["refused"])]

@@ -63,9 +63,7 @@ def method_table(bench: Bench, scores: Mapping[str, MethodScores | None], column
         if len({_settings(value) for value in compared.values()}) > 1:
             notes.append(f"{column.label}: measured with different settings, so not ranked")
             compared = {}
-        ranked = dict(
-            zip(compared, ranks([value.value for value in compared.values()], column.better), strict=True)
-        )
+        ranked = dict(zip(compared, ranks([value.value for value in compared.values()], column.better), strict=True))
         for name in bench.methods:
             cells[name].append(_cell(values.get(name), ranked.get(name, "")))
     rows = [Row(name, tuple(cells[name]), name, _row_note(bench, scores[name])) for name in bench.methods]
@@ -82,9 +80,7 @@ def case_table(scores: Mapping[str, Mapping[str, Value]], columns: Sequence[Colu
     return Table(tuple(columns), tuple(Row(name, tuple(cells), name) for name, cells in rows.items()))
 
 
-def settings_of(
-    scores: Mapping[str, MethodScores | None], columns: Sequence[Column]
-) -> list[tuple[Column, str, str]]:
+def settings_of(scores: Mapping[str, MethodScores | None], columns: Sequence[Column]) -> list[tuple[Column, str, str]]:
     """Column, n, and the settings that its numbers depend on; several where the methods differ."""
     lines = []
     for column in columns:

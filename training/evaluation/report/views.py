@@ -170,9 +170,7 @@ def _groups(bench: Bench, scores: Mapping[str, MethodScores | None], names: set[
     for preset, columns in by_preset(names).items():
         if columns:
             table = method_table(bench, scores, columns)
-            groups.append(
-                Group(preset, PRESETS[preset], table, settings_of(scores, columns), absent(names, preset))
-            )
+            groups.append(Group(preset, PRESETS[preset], table, settings_of(scores, columns), absent(names, preset)))
     return groups
 
 

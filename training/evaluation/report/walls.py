@@ -126,9 +126,7 @@ def _sheets(
 ) -> Iterator[np.ndarray]:
     """Frames of the video. A clip that ends early stays black, so that it does not look longer than it is."""
     rows = -(-len(tiles) // columns)
-    still = {
-        place: read_picture(tile.files[0], size) for place, tile in enumerate(tiles) if tile.kind == "reference"
-    }
+    still = {place: read_picture(tile.files[0], size) for place, tile in enumerate(tiles) if tile.kind == "reference"}
     for number in numbers:
         sheet = np.zeros((rows * pitch[1], columns * pitch[0], 3), np.uint8)
         for place, tile in enumerate(tiles):

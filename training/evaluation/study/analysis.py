@@ -129,9 +129,7 @@ def _read(study: Study, files: Iterable[Path], rules: Rules) -> tuple[list[Answe
     return list(answers.values()), refused
 
 
-def _attentive(
-    study: Study, answers: Sequence[Answers], rules: Rules
-) -> tuple[list[Answers], list[tuple[str, str]]]:
+def _attentive(study: Study, answers: Sequence[Answers], rules: Rules) -> tuple[list[Answers], list[tuple[str, str]]]:
     kept, left_out = [], []
     for one in answers:
         right, of = checks_passed(one, study)

@@ -54,7 +54,9 @@ def _add_analyse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unfinished", action="store_true", help="take the answers of those who stopped, too")
     parser.add_argument("--resamples", type=int, default=default.resamples, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=default.seed, help="of the resampling")
-    words = "wins and losses added to every method, so that one that always wins has a finite score; default: %(default)s"
+    words = (
+        "wins and losses added to every method, so that one that always wins has a finite score; default: %(default)s"
+    )
     parser.add_argument("--prior", type=float, default=default.prior, help=words)
     parser.set_defaults(run=run_analyse)
 

@@ -94,7 +94,9 @@ def design(wish: Wish, truth: Mapping[str, bool], secret: str) -> Study:
         spoilt = clip(case, f"{SPOILT} {number}")
         checks[names.of("check", str(number))] = Trial(case, good, spoilt, better=good)
     trials = dict(sorted([*grid.values(), *checks.items()]))
-    forms = tuple(tuple(sorted([*form, *checks])) for form in _forms(wish, {at: name for at, (name, _) in grid.items()}))
+    forms = tuple(
+        tuple(sorted([*form, *checks])) for form in _forms(wish, {at: name for at, (name, _) in grid.items()})
+    )
     return Study(
         id=names.of("study"),
         setting=wish.setting,

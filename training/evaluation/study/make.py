@@ -185,5 +185,3 @@ def spoil(source: Sequence[Path], size: Size) -> Iterator[np.ndarray]:
         step = max(2, min(size) // _BLOCKS)
         across, down = (np.minimum(np.arange(side) // step * step + step // 2, side - 1) for side in size)
         yield 255 - picture[down[:, None], across]
-
-

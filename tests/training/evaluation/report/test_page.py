@@ -5,7 +5,7 @@ Needs playwright and a Chromium, see tests/training/evaluation/browser.py.
 
 import pytest
 from animatex_training.evaluation.report import write_report
-from tests.training.evaluation.browser import chromium, page_of
+from tests.training.evaluation.browser import chromium, page_of, until
 from tests.training.evaluation.run_folder import make_run
 
 pytestmark = pytest.mark.slow
@@ -43,24 +43,26 @@ def page(request, browser, report):
 
 
 def names(page):
-    return page.locator("#run-1 .case").evaluate_all("(all) => all.filter((one) => !one.hidden).map((one) => one.dataset.name)")
+    return page.locator("#run-1 .case").evaluate_all(
+        "(all) => all.filter((one) => !one.hidden).map((one) => one.dataset.name)"
+    )
 
 
 def test_the_wall_plays_stops_and_steps(page):
     first = page.locator("#run-1 .case").first
     first.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('#run-1 .case video').currentTime > 0.3")
+    until(page, "document.querySelector('#run-1 .case video').currentTime > 0.3")
     first.locator(".toggle").click()
-    page.wait_for_function("document.querySelector('#run-1 .case video').paused")
+    until(page, "document.querySelector('#run-1 .case video').paused")
     first.locator("input[type=range]").fill("4")
-    page.wait_for_function("document.querySelector('#run-1 .transport output').textContent === 'frame 4'")
+    until(page, "document.querySelector('#run-1 .transport output').textContent === 'frame 4'")
     before = first.locator("canvas").nth(2).evaluate(PIXELS)
     assert len(set(before)) > 10, "the true clip is drawn"
     first.locator(".step").nth(1).click()
-    page.wait_for_function("document.querySelector('#run-1 .transport output').textContent === 'frame 5'")
+    until(page, "document.querySelector('#run-1 .transport output').textContent === 'frame 5'")
     assert first.locator("canvas").nth(2).evaluate(PIXELS) != before
     first.locator(".step").first.click()
-    page.wait_for_function("document.querySelector('#run-1 .transport output').textContent === 'frame 4'")
+    until(page, "document.querySelector('#run-1 .transport output').textContent === 'frame 4'")
     assert first.locator("canvas").nth(2).evaluate(PIXELS) == before
     # the frame that is shown is the one that was asked for, and all tiles show it
     truth, fine = (first.locator("canvas").nth(number).evaluate(PIXELS) for number in (2, 3))
@@ -70,7 +72,7 @@ def test_the_wall_plays_stops_and_steps(page):
 def test_all_can_be_stopped_at_once(page):
     page.locator("#run-1 .case").first.scroll_into_view_if_needed()
     page.locator("#run-1 [name=play]").click()
-    page.wait_for_function("[...document.querySelectorAll('#run-1 video')].every((one) => one.paused)")
+    until(page, "[...document.querySelectorAll('#run-1 video')].every((one) => one.paused)")
     assert page.locator("#run-1 [name=play]").inner_text() == "Play all"
 
 
@@ -117,7 +119,7 @@ def test_a_sheet_opens_by_keyboard(page):
     assert first.locator("table").is_visible() and first.locator("svg.plot").count() == 2
     images = first.locator(".strips img")
     images.last.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('#run-1 .case')][0].querySelector('.strips img').naturalWidth > 0")
+    until(page, "[...document.querySelectorAll('#run-1 .case')][0].querySelector('.strips img').naturalWidth > 0")
     assert images.count() == 6 and first.locator("polyline").count() == 2 * 3 + 3
 
 

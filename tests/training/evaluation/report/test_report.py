@@ -81,7 +81,7 @@ def test_nothing_is_fetched(html):
 def test_the_same_run_gives_the_same_page(run, html, tmp_path):
     """But for the videos' bytes: x264 does not repeat its own everywhere."""
     write_report([run.root], tmp_path / "again.html")
-    pages = [re.sub("data:video/mp4;base64,[^\"]+", "", text) for text in (html, (tmp_path / "again.html").read_text())]
+    pages = [re.sub('data:video/mp4;base64,[^"]+', "", text) for text in (html, (tmp_path / "again.html").read_text())]
     assert pages[0] == pages[1]
     with pytest.raises(OutputError, match="exists already"):
         write_report([run.root], tmp_path / "again.html")

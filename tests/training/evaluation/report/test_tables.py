@@ -42,7 +42,9 @@ def test_arrows_and_presets_come_from_the_table_of_metrics():
 
 
 def test_best_and_second_of_methods_by_the_metric_direction():
-    found = {name: scores({"psnr": p, "lpips_alex": v}) for name, p, v in (("a", 30, 0.2), ("b", 20, 0.1), ("c", 25, 0.3))}
+    found = {
+        name: scores({"psnr": p, "lpips_alex": v}) for name, p, v in (("a", 30, 0.2), ("b", 20, 0.1), ("c", 25, 0.3))
+    }
     table = method_table(BENCH, found, [column("psnr"), column("lpips_alex")])
     assert marks(table, "psnr") == ["best", "", "second"] and marks(table, "lpips_alex") == ["second", "best", ""]
     assert not table.notes
@@ -51,19 +53,32 @@ def test_best_and_second_of_methods_by_the_metric_direction():
 def test_what_cannot_be_compared_is_shown_without_a_rank():
     found = {"a": scores({"psnr": 40}, cases=("cat",)), "b": scores({"psnr": 20}), "c": None}
     table = method_table(BENCH, found, [column("psnr")])
-    assert marks(table, "psnr") == ["", "", ""] and [row.cells[0].text for row in table.rows] == ["40.00", "20.00", "\u2013"]
+    assert marks(table, "psnr") == ["", "", ""] and [row.cells[0].text for row in table.rows] == [
+        "40.00",
+        "20.00",
+        "\u2013",
+    ]
     assert table.notes == ("a: measured on 1 of 2 cases, so not ranked", "c: not measured yet")
     found |= {"a": scores({"psnr": 40}, size=512), "c": scores({"psnr": 1}, size=256)}
     found["b"] = scores({"psnr": 20}, size=512)
     table = method_table(BENCH, found, [column("psnr")])
-    assert marks(table, "psnr") == ["", "", ""] and table.notes == ("PSNR: measured with different settings, so not ranked",)
+    assert marks(table, "psnr") == ["", "", ""] and table.notes == (
+        "PSNR: measured with different settings, so not ranked",
+    )
     ((_, count, settings),) = settings_of(found, table.columns)
     assert count == "2" and settings == "size: 256 | size: 512"
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (36.104, "36.10"), (1117.288, "1117.29"), (0.4249, "0.4249"), (8.92e-5, "8.92E-05"), (-3.14159, "-3.142")],
+    [
+        (0, "0"),
+        (36.104, "36.10"),
+        (1117.288, "1117.29"),
+        (0.4249, "0.4249"),
+        (8.92e-5, "8.92E-05"),
+        (-3.14159, "-3.142"),
+    ],
 )
 def test_numbers(value, text):
     assert number(value) == text
@@ -71,7 +86,9 @@ def test_numbers(value, text):
 
 def test_settings_as_text():
     assert as_text("{}") == "none"
-    assert as_text('{"range": 255.0, "window": [11, 11], "weights": "ab"}') == "range: 255; window: [11, 11]; weights: ab"
+    assert (
+        as_text('{"range": 255.0, "window": [11, 11], "weights": "ab"}') == "range: 255; window: [11, 11]; weights: ab"
+    )
 
 
 def test_the_paper_is_quoted_only_where_our_copy_has_numbers():
@@ -99,5 +116,3 @@ def test_l1_of_table_5_contradicts_psnr_in_five_rows():
         "w/o LQ", "w/o EPI", "w/o Add", "w/o Drop", "w/o NF",
     ]  # fmt: skip
     assert not any(map(too_large, SELF_DRIVEN.values()))
-
-

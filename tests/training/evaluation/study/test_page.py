@@ -12,7 +12,7 @@ from animatex_training.evaluation.study import Rules, StudyOptions, analyse, mak
 from animatex_training.evaluation.study.answers import read_answers
 from animatex_training.evaluation.study.questions import NAMES
 from PIL import Image
-from tests.training.evaluation.browser import chromium, page_of
+from tests.training.evaluation.browser import chromium, page_of, until
 from tests.training.evaluation.run_folder import make_run
 
 from animatex_core.atomic_file import OutputError
@@ -73,7 +73,9 @@ def begin(page, rater):
 
 def shown(page):
     """Ids of the clips (left, right) on the screen."""
-    return [re.search(r"media/(\w+)\.mp4", page.get_attribute(f"#{side}", "src")).group(1) for side in ("left", "right")]
+    return [
+        re.search(r"media/(\w+)\.mp4", page.get_attribute(f"#{side}", "src")).group(1) for side in ("left", "right")
+    ]
 
 
 def best(study, clips):
@@ -97,7 +99,7 @@ def test_with_the_keyboard_and_taken_up_again(browser, folder, tmp_path):
     page = context.new_page()
     page.goto((folder / "page" / "index.html").as_uri())
     begin(page, "Anna")
-    page.wait_for_function("left.currentTime > 0.1 && right.currentTime > 0.1 && !left.paused")
+    until(page, "left.currentTime > 0.1 && right.currentTime > 0.1 && !left.paused")
     assert page.evaluate("Math.abs(left.currentTime - right.currentTime)") < 0.1
     page.keyboard.press(" ")
     assert page.evaluate("left.paused && right.paused")
