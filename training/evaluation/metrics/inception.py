@@ -1,4 +1,4 @@
-"""The Inception network of FID: TensorFlow's of 2015-12-05 in the layout of pytorch-fid, up to its 2048 pooled features.
+"""The Inception network of FID: TensorFlow's of 2015-12-05 in the layout of pytorch-fid, up to 2048 pooled features.
 
 It differs from torchvision's: average pools do not count their padding, and the last block pools by maximum.
 """
@@ -16,7 +16,7 @@ from .weight_files import fill
 FEATURES, SIDE = 2048, 299
 
 Kernel = tuple[int, int]
-# A step of a branch: name, channels that leave it, kernel, stride. Stride 2 goes without padding, stride 1 keeps the size.
+# A step of a branch: name, channels that leave it, kernel, stride. Stride 2 is not padded, stride 1 keeps the size.
 Step = tuple[str, int, Kernel, int]
 # A branch: steps one after the other; a tuple of steps in its last place are tried side by side.
 Branch = tuple[Step | tuple[Step, ...], ...]
