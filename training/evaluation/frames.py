@@ -10,7 +10,7 @@ from PIL import Image
 
 from animatex_core.atomic_file import naming_errors, replacing
 from animatex_core.pictures import check_pictures, load_picture
-from animatex_core.video import open_video, read_frames
+from animatex_core.video import read_frames
 
 Clip = str | Path | Sequence[np.ndarray] | np.ndarray
 """A folder of PNG pictures in the order of their names, a video file, or frames in memory (uint8 RGB [H, W, 3])."""
@@ -26,7 +26,8 @@ def read_clip(clip: Clip) -> Iterator[np.ndarray]:
         return _one_size(_read(Path(clip)), str(clip))
     if not isinstance(clip, Sequence | np.ndarray):
         raise TypeError(
-            f"a clip is a folder, a video file or a sequence of frames that can be read again, got {type(clip).__name__}"
+            "a clip is a folder, a video file or a sequence of frames that can be read again, "
+            f"got {type(clip).__name__}"
         )
     return _one_size(iter(clip), "the clip")
 
@@ -98,8 +99,8 @@ def _pictures(folder: Path) -> list[Path]:
     lengths = {len(p.stem) for p in found}
     if len(lengths) > 1 and all(p.stem.isdigit() for p in found):
         raise ValueError(
-            f"{folder}: {found[0].name} and {max(found, key=lambda p: len(p.stem)).name}: numbers of unequal length, so "
-            "the order of names is not that of frames; pad them with zeros"
+            f"{folder}: {found[0].name} and {max(found, key=lambda p: len(p.stem)).name}: numbers of unequal length, "
+            "so the order of names is not that of frames; pad them with zeros"
         )
     return found
 
@@ -119,5 +120,6 @@ def _one_size(frames: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:
 def _lengths_differ(made: Clip, truth: Clip) -> ValueError:
     (frames, *_), (others, *_) = clip_info(made), clip_info(truth)
     return ValueError(
-        f"{clip_name(made)} has {frames} frames and {clip_name(truth)} has {others}: clips are compared whole, nothing is cut"
+        f"{clip_name(made)} has {frames} frames and {clip_name(truth)} has {others}: "
+        "clips are compared whole, nothing is cut"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -86,13 +87,13 @@ def frechet_distance_disco(made: FeatureSet, truth: FeatureSet) -> float:
     _at_least_two(made, truth)
     sqrtm = needs("scipy.linalg").sqrtm
     a, b = made.covariance, truth.covariance
-    root = np.asarray(sqrtm(a @ b))
+    root: Any = sqrtm(a @ b)
     if not np.isfinite(root).all():
         offset = 1e-6 * np.eye(len(a))
-        root = np.asarray(sqrtm((a + offset) @ (b + offset)))
-    if np.iscomplexobj(root) and not np.allclose(np.diagonal(root).imag, 0, atol=1e-3):
-        raise ValueError(f"the root of the covariances has an imaginary part of {np.abs(root.imag).max():.3g}")
-    return _frechet(made, truth, float(np.trace(root.real)))
+        root = sqrtm((a + offset) @ (b + offset))
+    if np.iscomplexobj(root) and not np.allclose(np.imag(np.diagonal(root)), 0, atol=1e-3):
+        raise ValueError(f"the root of the covariances has an imaginary part of {np.abs(np.imag(root)).max():.3g}")
+    return _frechet(made, truth, float(np.trace(np.real(root))))
 
 
 def kernel_distance(made: FeatureSet, truth: FeatureSet) -> float:

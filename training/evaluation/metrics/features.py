@@ -141,9 +141,9 @@ def segments(frames: np.ndarray) -> np.ndarray:
 
 
 def resize_bicubic(frame: np.ndarray, side: int) -> np.ndarray:
-    """uint8 RGB [H, W, 3] -> float32 [side, side, 3], each channel by Pillow's bicubic filter; not rounded, not clipped.
+    """uint8 RGB [H, W, 3] -> float32 [side, side, 3], each channel by Pillow's bicubic filter.
 
-    The aspect is not kept.
+    Neither rounded nor clipped; the aspect is not kept.
     """
     channels = [Image.fromarray(frame[:, :, i].astype(np.float32)) for i in range(3)]
     return np.stack([np.asarray(c.resize((side, side), Image.Resampling.BICUBIC)) for c in channels], 2)

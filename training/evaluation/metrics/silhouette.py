@@ -68,7 +68,8 @@ class Silhouette:
         spread = float(np.abs(outside - colour).mean())
         if spread > PLAIN:
             raise ValueError(
-                f"frame {self.count}: the background is not plain (mean deviation {spread:.1f} of 255, at most {PLAIN:g}): "
+                f"frame {self.count}: the background is not plain (mean deviation {spread:.1f} of 255, at most "
+                f"{PLAIN:g}): "
                 "give `segment`, a function that finds the foreground"
             )
         return np.abs(made - colour).max(2) > TOLERANCE
