@@ -65,10 +65,11 @@ def write_report(
 
 def render(title: str, runs: Sequence[RunView], studies: Sequence[StudyView] = ()) -> str:
     """The page. Every text of a run is escaped, and only the script that came along may run."""
-    own = files(__package__)
+    package = __name__.rpartition(".")[0]
+    own = files(package)
     script = (own / "page.js").read_text(encoding="utf-8")
     environment = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader(package, "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"json": _json, "number": number}

@@ -16,6 +16,7 @@ from .strengths import PRIOR, strengths, tiers
 
 CONFIDENCE = 0.95
 Interval = tuple[float, float]
+Intervals = list[Interval | None]
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _rates(wins: np.ndarray) -> np.ndarray:
     return np.where(all_of > 0, won / np.maximum(all_of, 1), 0.5)
 
 
-def _intervals(each: np.ndarray, rules: Rules) -> tuple[list[Interval | None], list[Interval | None]]:
+def _intervals(each: np.ndarray, rules: Rules) -> tuple[Intervals, Intervals]:
     """Percentile bootstrap over raters: what one rater says is not independent, so raters are drawn whole."""
     count, methods = each.shape[:2]
     if count < 2:
@@ -190,7 +191,9 @@ def _intervals(each: np.ndarray, rules: Rules) -> tuple[list[Interval | None], l
     # a resample may lack the one loss of a method that nearly always wins: only a prior keeps its score finite
     prior = rules.prior or PRIOR
     ends = (50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE)
-    both = ([_rates(wins) for wins in drawn], [strengths(wins, prior) for wins in drawn])
-    low_high = [np.percentile(values, ends, axis=0).T.tolist() for values in both]
-    rates, scores = ([(low, high) for low, high in pairs] for pairs in low_high)
-    return rates, scores
+
+    def spread(values: list[np.ndarray]) -> Intervals:
+        low, high = np.percentile(values, ends, axis=0).tolist()
+        return list(zip(low, high, strict=True))
+
+    return spread([_rates(wins) for wins in drawn]), spread([strengths(wins, prior) for wins in drawn])

@@ -30,8 +30,9 @@ class Trial:
 class Study:
     """All that the organiser keeps, and the page must not tell: what the names stand for.
 
-    references: case -> id of its picture. clips: id of a clip -> (case, method). trials: id -> its clips. forms: the trials that one rater sees; with several
-    forms, raters share the cases. raters: who may take part; empty: anybody.
+    references: case -> id of its picture. clips: id of a clip -> (case, method). trials: id -> its clips.
+    forms: the trials that one rater sees; with several forms, raters share the cases.
+    raters: who may take part; empty: anybody.
     """
 
     id: str

@@ -90,7 +90,7 @@ def page(study: Study, title: str) -> str:
         },
         "questions": [question.name for question in QUESTIONS],
     }
-    own = files(__package__)
+    own = files(__name__.rpartition(".")[0])
     parts = {name: Markup((own / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js")}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string((own / "page.html.j2").read_text(encoding="utf-8")).render(

@@ -12,7 +12,7 @@ def as_text(analysis: Analysis) -> str:
     lines = [
         f"user study {study.id}, setting {study.setting}: {len(analysis.raters)} raters, {len(study.cases)} cases, "
         f"{len(study.methods)} methods",
-        f"left side chosen in {analysis.left_share:.1%} of all answers; {analysis.median_seconds:.0f} s a pair (median)",
+        f"left side chosen in {analysis.left_share:.1%} of all answers; median {analysis.median_seconds:.0f} s a pair",
     ]
     for question in QUESTIONS:
         lines += ["", question.title, *_table(analysis.outcomes[question.name])]

@@ -5,6 +5,7 @@ Needs playwright and a Chromium, see tests/training/evaluation/browser.py.
 
 import pytest
 from animatex_training.evaluation.report import write_report
+
 from tests.training.evaluation.browser import chromium, page_of, until
 from tests.training.evaluation.run_folder import make_run
 

@@ -12,10 +12,10 @@ from animatex_training.evaluation.report import ReportOptions, write_report
 from animatex_training.evaluation.report.plots import line_plot, nice_ticks
 from animatex_training.evaluation.report.walls import Tile, make_strips, make_wall, tiles_of
 from PIL import Image
-from tests.training.evaluation.run_folder import make_run, write_pictures
 
 from animatex_core.atomic_file import OutputError
 from animatex_core.video import read_frames
+from tests.training.evaluation.run_folder import make_run, write_pictures
 
 EVIL = "<script>alert('1')</script>\"&"
 

@@ -7,6 +7,7 @@ import pytest
 from animatex_training.evaluation.study.analysis import Rules, analyse
 from animatex_training.evaluation.study.questions import NAMES
 from animatex_training.evaluation.study.tables import as_text
+
 from tests.training.evaluation.study.raters import METHODS, answers_of, make_study, write_answers
 
 TRUE = dict(zip(METHODS, (1.2, 0.5, 0.1, -0.2, -0.6, -1.0), strict=True))

@@ -10,9 +10,9 @@ from animatex_training.evaluation.study.design import read_key
 from animatex_training.evaluation.study.draws import Draws, screens, sides
 from animatex_training.evaluation.study.make import page
 from animatex_training.evaluation.study.questions import QUESTIONS
-from tests.training.evaluation.study.raters import METHODS, make_study
 
 from animatex_core.pose.strict_json import write_json
+from tests.training.evaluation.study.raters import METHODS, make_study
 
 
 def pairs_of(study, form):
@@ -75,6 +75,7 @@ def test_the_page_says_nothing_of_methods_and_cases():
 
 def test_names_need_the_secret():
     from animatex_training.evaluation.study.design import design
+
     from tests.training.evaluation.study.raters import Wish
 
     wish = Wish("self", ("a", "b"), ("x",))

@@ -12,11 +12,11 @@ from animatex_training.evaluation.study import Rules, StudyOptions, analyse, mak
 from animatex_training.evaluation.study.answers import read_answers
 from animatex_training.evaluation.study.questions import NAMES
 from PIL import Image
-from tests.training.evaluation.browser import chromium, page_of, until
-from tests.training.evaluation.run_folder import make_run
 
 from animatex_core.atomic_file import OutputError
 from animatex_core.video import open_video, read_frames
+from tests.training.evaluation.browser import chromium, page_of, until
+from tests.training.evaluation.run_folder import make_run
 
 METHODS = ("fine", "noisy", "blocks")  # as good as this rater finds them
 OPTIONS = StudyOptions(methods=METHODS, checks=2)
