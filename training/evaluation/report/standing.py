@@ -9,7 +9,6 @@ from typing import Any
 
 from animatex_core.pose.strict_json import read_json
 
-from ..study.questions import QUESTIONS
 from .columns import Column
 from .tables import Cell, Row, Table, ranks
 
@@ -45,8 +44,7 @@ def _table(found: dict[str, Any], value: str, form: str) -> Table:
         ranked = ranks([one[value] for one in standings], "higher")
         for name, one, rank in zip(found["methods"], standings, ranked, strict=True):
             cells[name].append(Cell(_text(one[value], one[f"{value}_interval"], form), one[value], rank))
-    titles = {question.name: question.title for question in QUESTIONS}
-    columns = tuple(Column(str(name), titles.get(name, str(name)), "higher") for name in questions)
+    columns = tuple(Column(name, found["titles"][name], "higher") for name in questions)
     return Table(columns, tuple(Row(name, tuple(row), name) for name, row in cells.items()))
 
 
