@@ -192,12 +192,14 @@ def _in_line(value: Any) -> str:
 def _missing(
     bench: Bench, scores: Mapping[str, MethodScores | None], values: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    lines = [f"{name}: the metrics over all cases are not there yet" for name, one in scores.items() if one is None]
+    lines = []
     for name in bench.methods:
         without = [case for case in bench.cases if name not in values[case]]
         if without:
             some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
             lines.append(f"{name}: {len(without)} of {len(bench.cases)} cases are not measured ({some})")
+        elif scores[name] is None:
+            lines.append(f"{name}: the metrics over all cases are not there yet")
     return lines
 
 
