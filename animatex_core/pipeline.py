@@ -150,9 +150,7 @@ def _clip_features(
     return image_feature, clip.encode(pictures).float().cpu()[None]
 
 
-def denoise(
-    job: Job, prepared: Prepared, on_step: OnStep | None = None, *, model: AnimateX | None = None
-) -> Tensor:
+def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None, *, model: AnimateX | None = None) -> Tensor:
     """Latents [F, 4, height/8, width/8], float32 on the CPU. model: the job's, where it is loaded already."""
     settings, frames = job.settings, len(prepared.motion.poses)
     plan = _plan(job, prepared)

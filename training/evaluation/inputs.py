@@ -1,9 +1,9 @@
 """What a setting makes of a case: the poses that drive, what the IPI reads, and the truth, each on disk once.
 
-    RUN/cases/CASE/reference.png, truth/, poses/   see `records`
-    RUN/cases/CASE/mask/                           the true silhouette, where the case has one
-    RUN/cases/CASE/poses.json                      the poses that drive, for methods that are run elsewhere
-    RUN/cases/CASE/inputs.json                     what they were made from; written last
+RUN/cases/CASE/reference.png, truth/, poses/   see `records`
+RUN/cases/CASE/mask/                           the true silhouette, where the case has one
+RUN/cases/CASE/poses.json                      the poses that drive, for methods that are run elsewhere
+RUN/cases/CASE/inputs.json                     what they were made from; written last
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def chosen_frames(clip: Source, options: Options, count: int) -> Iterator[np.nda
         yield frame
         done += 1
     if done < count:
-        raise SetError(f"{clip.title}: ends after {done} of {count} frames (from {options.start}, every {options.stride})")
+        raise SetError(
+            f"{clip.title}: ends after {done} of {count} frames (from {options.start}, every {options.stride})"
+        )
 
 
 def _check_length(case: Case, driving: Driving, options: Options) -> None:
@@ -167,9 +169,7 @@ def _write(inputs: CaseInputs) -> None:
     write_json(folder / INPUTS, told | {"facts": inputs.facts})
 
 
-def _fitted(
-    frames: Iterator[np.ndarray], options: Options, fill: tuple[int, int, int] | None
-) -> Iterator[np.ndarray]:
+def _fitted(frames: Iterator[np.ndarray], options: Options, fill: tuple[int, int, int] | None) -> Iterator[np.ndarray]:
     """Frames of the result's size; bars, where the fit leaves any, in one colour for the whole clip."""
     for frame in frames:
         fill = edge_colour(frame) if fill is None else fill

@@ -132,5 +132,7 @@ def _mean(name: str, scores: Sequence[CaseScores]) -> Value:
     pooled = METRICS[name].preset == "disco" and all(value.per_frame is not None for value in found)
     weights = [value.n if pooled else 1 for value in found]
     mean = float(np.average([value.value for value in found], weights=weights))
-    settings = {key: value for key, value in found[0].settings.items() if all(v.settings.get(key) == value for v in found)}
+    settings = {
+        key: value for key, value in found[0].settings.items() if all(v.settings.get(key) == value for v in found)
+    }
     return Value(mean, len(found), None, {**settings, "mean": "over frames" if pooled else "over clips"})

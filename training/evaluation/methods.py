@@ -91,7 +91,9 @@ def parse_method(text: str) -> MethodSpec:
     if not spec.path.exists():
         raise MethodError(f"method {name}: {spec.path}: no such file or folder")
     if not spec.kind:
-        raise MethodError(f"method {name}: {spec.path}: expected a .safetensors, a folder of results or a workflow .json")
+        raise MethodError(
+            f"method {name}: {spec.path}: expected a .safetensors, a folder of results or a workflow .json"
+        )
     return spec
 
 
@@ -187,7 +189,9 @@ class WorkflowMethod:
     def __init__(self, spec: MethodSpec) -> None:
         self.name = spec.name
         if "url" not in spec.options:
-            raise MethodError(f"method {spec.name}: url: where ComfyUI runs is missing, as in url=http://127.0.0.1:8188")
+            raise MethodError(
+                f"method {spec.name}: url: where ComfyUI runs is missing, as in url=http://127.0.0.1:8188"
+            )
         given = {slot: spec.options[slot] for slot in SLOTS if slot in spec.options}
         self.workflow = load_workflow(spec.path, given)
         self.sha256 = file_sha256(spec.path)
@@ -254,4 +258,3 @@ def option_number(spec: MethodSpec, option: str, kind: type, default: Any) -> An
     except ValueError:
         words = "a whole number" if kind is int else "a number"
         raise MethodError(f"method {spec.name}: {option}: expected {words}, got {text!r}") from None
-

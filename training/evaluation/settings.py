@@ -86,7 +86,9 @@ class Options:
                 "of a pose pool, a folder of animate-x-train prepare, or a folder of OpenPose JSON files"
             )
         if self.setting == "long" and 0 < self.frames < LONG:
-            raise ValueError(f"frames: a long video has at least {LONG}, got {self.frames}; 0 takes all that a case has")
+            raise ValueError(
+                f"frames: a long video has at least {LONG}, got {self.frames}; 0 takes all that a case has"
+            )
         for name, setting in (("pool", "rescaled"), ("driver", "cross"), ("omit", "omitted")):
             if getattr(self, name) and self.setting != setting:
                 raise ValueError(f"{name}: belongs to the setting {setting!r}, not to {self.setting!r}")
@@ -142,7 +144,10 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         ),
         "fashion": Protocol(setting="self", options={}, count=100, note=f"no method saw Fashion videos; {_FASHION}"),
         "fashion-finetuned": Protocol(
-            setting="self", options={}, count=100, note=f"methods were fine-tuned on Fashion's training part; {_FASHION}"
+            setting="self",
+            options={},
+            count=100,
+            note=f"methods were fine-tuned on Fashion's training part; {_FASHION}",
         ),
     }
 )
@@ -161,7 +166,9 @@ def choose(name: str, given: Mapping[str, Any]) -> tuple[Options, str]:
     protocol = PROTOCOLS[name]
     for option, value in protocol.options.items():
         if given.get(option, value) != value:
-            raise ValueError(f"{option}: {name} pins {value}, got {given[option]}; use the setting {protocol.setting!r}")
+            raise ValueError(
+                f"{option}: {name} pins {value}, got {given[option]}; use the setting {protocol.setting!r}"
+            )
     return Options(**{"setting": protocol.setting, **given, **protocol.options}), protocol.note
 
 
@@ -173,7 +180,9 @@ def check_cases(name: str, cases: tuple[str, ...]) -> None:
     if protocol.cases and cases != protocol.cases:
         raise ValueError(f"{name}: expected the cases {', '.join(protocol.cases)}, got {', '.join(cases) or 'none'}")
     if protocol.count and len(cases) != protocol.count:
-        raise ValueError(f"{name}: expected {protocol.count} cases, got {len(cases)}; use the setting 'self' for others")
+        raise ValueError(
+            f"{name}: expected {protocol.count} cases, got {len(cases)}; use the setting 'self' for others"
+        )
 
 
 def option_names() -> tuple[str, ...]:

@@ -73,7 +73,9 @@ def load_workflow(path: Path, given: Mapping[str, str], needed: tuple[str, ...] 
         if found is not None:
             slots[slot] = found
     if OUTPUT not in slots:
-        savers = [number for number, node in prompt.items() if str(node["class_type"]).startswith(("Save", "VHS_Video"))]
+        savers = [
+            number for number, node in prompt.items() if str(node["class_type"]).startswith(("Save", "VHS_Video"))
+        ]
         if len(savers) == 1:
             slots[OUTPUT] = savers[0], ""
     for slot in needed:
@@ -125,7 +127,9 @@ def _read(path: Path) -> dict[str, Any]:
     if isinstance(prompt, dict) and "nodes" in prompt and "links" in prompt:
         raise WorkflowError(f'{path}: this is a workflow as saved; export it with "Export (API)"')
     nodes = prompt.values() if isinstance(prompt, dict) else ()
-    if not nodes or not all(isinstance(n, dict) and "class_type" in n and isinstance(n.get("inputs"), dict) for n in nodes):
+    if not nodes or not all(
+        isinstance(n, dict) and "class_type" in n and isinstance(n.get("inputs"), dict) for n in nodes
+    ):
         raise WorkflowError(f"{path}: expected a workflow in API format, an object of nodes with class_type and inputs")
     return prompt
 
