@@ -44,7 +44,7 @@ class ComfyUI:
         name = hashlib.sha256(content).hexdigest()[:24] + ending
         fields = {"subfolder": FOLDER, "type": "input", "overwrite": "true"}
         body, kind = _multipart(fields, name, content)
-        answer = json.loads(self._ask("/upload/image", body, kind))
+        answer = self._parsed(self._ask("/upload/image", body, kind))
         return "/".join(part for part in (answer.get("subfolder"), answer["name"]) if part)
 
     def run(self, prompt: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class ComfyUI:
 
         Raises ComfyError with what ComfyUI said when it refuses the prompt, a node fails, or time is up.
         """
-        answer = json.loads(self._ask("/prompt", json.dumps({"prompt": prompt}).encode(), "application/json"))
+        answer = self._parsed(self._ask("/prompt", json.dumps({"prompt": prompt}).encode(), "application/json"))
         number = answer["prompt_id"]
         until, wait = time.monotonic() + self.run_seconds, _FIRST_WAIT
         while time.monotonic() < until:
@@ -77,7 +77,16 @@ class ComfyUI:
         return done.get("outputs") or {}
 
     def _json(self, path: str) -> dict[str, Any]:
-        return json.loads(self._ask(path))
+        return self._parsed(self._ask(path))
+
+    def _parsed(self, answer: bytes) -> dict[str, Any]:
+        try:
+            found = json.loads(answer)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ComfyError(f"{self.url}: what answers there is no ComfyUI: {answer[:60]!r}")
+        return found
 
     def _ask(self, path: str, data: bytes | None = None, kind: str = "") -> bytes:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": kind} if kind else {})

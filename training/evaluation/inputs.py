@@ -42,9 +42,10 @@ INPUTS = "inputs.json"
 class CaseInputs:
     """A case under a setting.
 
-    folder: RUN/cases/CASE. drawn: the poses that drive, F frames on the driver's canvas. read: those that the IPI reads.
-    expected: what the result's poses should be, on the result's canvas. driver: the clip that drives. truth, mask: folders
-    of frames, or None. fps: of the result. digest: sha256 over all that this was made from. facts: what was drawn.
+    folder: RUN/cases/CASE. drawn: the poses that drive, F frames on the driver's canvas. read: those that the IPI
+    reads. expected: what the result's poses should be, on the result's canvas. driver: the clip that drives. truth,
+    mask: folders of frames, or None. fps: of the result. digest: sha256 over all that this was made from. facts: what
+    was drawn.
     """
 
     case: Case
@@ -119,8 +120,8 @@ def _check_length(case: Case, driving: Driving, options: Options) -> None:
     wanted, found = options.frames, len(driving.drawn)
     if found < max(wanted, 2 if options.skip_first else 1):
         raise SetError(
-            f"{case.name}: poses: {found} frames from frame {options.start} on, every {options.stride}; the setting asks "
-            f"for {wanted or 'more'}: choose fewer frames, or leave the case out"
+            f"{case.name}: poses: {found} frames from frame {options.start} on, every {options.stride}; the setting "
+            f"asks for {wanted or 'more'}: choose fewer frames, or leave the case out"
         )
     if options.setting == "long" and found < 96:
         raise SetError(f"{case.name}: poses: {found} frames; a long video has at least 96")

@@ -120,8 +120,8 @@ def checked_frames(name: str, inputs: CaseInputs, frames: Iterable[np.ndarray]) 
     for count, frame in enumerate(frames, 1):
         if frame.shape != wanted:
             raise MethodError(
-                f"method {name}, case {inputs.case.name}: frame {count - 1} is {frame.shape[1]}x{frame.shape[0]}, expected "
-                f"{wanted[1]}x{wanted[0]}; a folder of results takes the option resize=stretch"
+                f"method {name}, case {inputs.case.name}: frame {count - 1} is {frame.shape[1]}x{frame.shape[0]}, "
+                f"expected {wanted[1]}x{wanted[0]}; a folder of results takes the option resize=stretch"
             )
         if count > len(inputs):
             break
@@ -137,8 +137,8 @@ class ResultsMethod:
     """Results that another program made: PATH/CASE/*.png or PATH/CASE.mp4 (.webm, .mkv, .mov, .avi, .gif).
 
     resize=stretch: frames of another size are stretched to the truth's, as this lineage of benchmarks does; else they
-    are refused. start=N: the first N frames are left out (a method that gives the reference first). seams=N: it made the
-    clip in pieces that begin every N frames.
+    are refused. start=N: the first N frames are left out (a method that gives the reference first). seams=N: it made
+    the clip in pieces that begin every N frames.
     """
 
     def __init__(self, spec: MethodSpec) -> None:

@@ -82,8 +82,8 @@ class Options:
     def _check_setting(self) -> None:
         if self.setting == "rescaled" and not self.pool:
             raise ValueError(
-                "pool: `rescaled` aligns every case to a random human and needs a pool of poses to draw from: the index "
-                "of a pose pool, a folder of animate-x-train prepare, or a folder of OpenPose JSON files"
+                "pool: `rescaled` aligns every case to a random human and needs a pool of poses to draw from: the "
+                "index of a pose pool, a folder of animate-x-train prepare, or a folder of OpenPose JSON files"
             )
         if self.setting == "long" and 0 < self.frames < LONG:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Sweeps of alpha and lambda, and the rows of the paper's ablation tables, filled from the checkpoints that are there."""
+"""Sweeps of alpha and lambda, and the paper's ablation tables, filled from the checkpoints that are there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from animatex_core.pose.strict_json import write_json
 
-from .metrics.table import METRICS
 from .methods import MethodSpec, parse_method
+from .metrics.table import METRICS
 from .records import RunFolder
 
 NOT_RUN = "not run"

@@ -172,7 +172,7 @@ def _input(path: Path, prompt: Mapping[str, Any], slot: str, node: str) -> str:
     found = next((name for name in (*guesses, "value", "int", "float") if name in inputs), None)
     if found is None:
         raise WorkflowError(
-            f"{path}: {slot}: which input of node {node} ({prompt[node]['class_type']})? Name it as {slot}={node}.INPUT, "
-            f"one of {', '.join(inputs) or 'none'}"
+            f"{path}: {slot}: which input of node {node} ({prompt[node]['class_type']})? Name it as "
+            f"{slot}={node}.INPUT, one of {', '.join(inputs) or 'none'}"
         )
     return found

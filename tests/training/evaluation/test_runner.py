@@ -1,4 +1,4 @@
-"""A run on a tiny rendered set: it orders methods, changes nothing when done, goes on when killed, and refuses mixtures."""
+"""A run on a tiny set: it orders methods, changes nothing when done, goes on when killed, and refuses mixtures."""
 
 import hashlib
 import json
