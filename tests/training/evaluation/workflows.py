@@ -25,6 +25,12 @@ def inverted(path):
     )  # fmt: skip
 
 
+def driver_through(path):
+    """The driver in and out as pictures."""
+    nodes = {"1": node("LoadImage", "driver", image="x.png")}
+    return save(path, **nodes, **{"2": node("SaveImage", "output", images=("1", 0), filename_prefix="a2bench")})
+
+
 def video_through(path):
     """The driver as a video in, and out as a video."""
     return save(
