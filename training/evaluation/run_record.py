@@ -31,7 +31,9 @@ def versions() -> dict[str, str]:
 
 
 def agree(folder: RunFolder, wanted: Bench) -> None:
-    """Write the record of a run, or see that it is the one that is there; methods may be added.
+    """Write the record of a run, or see that it is the one that is there.
+
+    Methods may be added, and one of which no clip is there yet (its workflow failed, say) may become another.
 
     Raises ValueError naming the first difference: numbers of two configurations never lie in one folder.
     """
@@ -46,12 +48,13 @@ def agree(folder: RunFolder, wanted: Bench) -> None:
     new, old = _plain(wanted), _plain(there)
     mine, theirs = new["options"].pop("methods"), old["options"].pop("methods", {})
     for name in mine.keys() & theirs.keys():
-        _same(f"method {name}", mine[name], theirs[name], path)
+        if any((folder.root / "frames" / name).glob("*.json")):
+            _same(f"method {name}", mine[name], theirs[name], path)
     for part in ("setting", "cases", "options", "versions"):
         _same(part, new[part], old[part], path)
     added = [name for name in wanted.methods if name not in there.methods]
-    if added:
-        LOG.info("%s: added methods %s", path, ", ".join(added))
+    if added or any(mine[name] != theirs.get(name) for name in mine):
+        LOG.info("%s: methods %s", path, ", ".join((*there.methods, *added)))
         options = {**wanted.options, "methods": {**there.options["methods"], **wanted.options["methods"]}}
         folder.write(replace(wanted, methods=(*there.methods, *added), options=options))
 

@@ -12,7 +12,9 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from .settings import Options, check_cases
 LOG = logging.getLogger(__name__)
 Advance = Callable[[int, int, str], None]
 Shard = tuple[int, int]
+_STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,7 @@ def run(request: Request, shard: Shard = (1, 1), progress: Advance | None = None
     measuring = Measuring.open(request.backbones, request.metrics) if methods else None
     record = _record(request, found, cases, anchors, methods, measuring)
     agree(folder, record)
+    remove_stale(request.out)
     work = _Work(request, found, folder, anchors, methods, measuring)
     mine = cases[shard[0] - 1 :: shard[1]]
     for number, case in enumerate(mine):
@@ -197,6 +201,14 @@ class _Work:
         if stored is None or stored.inputs != key:
             self.measuring.summarise(self.folder, name, there, key)
         return True
+
+
+def remove_stale(folder: Path) -> None:
+    """What killed runs left unfinished, once it is too old to be another shard's."""
+    for path in folder.rglob(".*.partial*"):
+        with suppress(OSError):  # another shard was faster
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def sha256_of(facts: Any) -> str:

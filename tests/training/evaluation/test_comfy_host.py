@@ -63,12 +63,16 @@ def test_what_comfyui_says_is_passed_on(host, tmp_path, capsys):
         assert bench("run", tmp_path / "set", "--out", tmp_path / "run", *size, *given) == 1
         assert said in capsys.readouterr().err
 
+    # a method that has made nothing yet may be mended in the same folder
     graph["2"]["class_type"] = "NoSuchNode"
     (tmp_path / "graph.json").write_text(json.dumps(graph))
     fails("not found")
     graph["2"] = workflows.node("ImageCrop", image=("1", 0), width="wide", height=8, x=0, y=0)
     (tmp_path / "graph.json").write_text(json.dumps(graph))
     fails("node 2 (ImageCrop)")
+    graph["2"] = workflows.node("ImageCrop", image=("1", 0), width=32, height=32, x=0, y=0)
+    (tmp_path / "graph.json").write_text(json.dumps(graph))
+    fails("frame 0 is 32x32, expected 64x96")
 
 
 def test_a_set_is_built(host, tmp_path):
