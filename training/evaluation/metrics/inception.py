@@ -18,8 +18,12 @@ FEATURES, SIDE = 2048, 299
 Kernel = tuple[int, int]
 # A step of a branch: name, channels that leave it, kernel, stride. Stride 2 is not padded, stride 1 keeps the size.
 Step = tuple[str, int, Kernel, int]
-# A branch: steps one after the other; a tuple of steps in its last place are tried side by side.
-Branch = tuple[Step | tuple[Step, ...], ...]
+# A branch: stages one after the other, in each of which steps are taken side by side.
+Branch = tuple[tuple[Step, ...], ...]
+
+
+def _chain(*steps: Step) -> Branch:
+    return tuple((step,) for step in steps)
 
 
 class _Convolution(nn.Module):
@@ -42,11 +46,10 @@ class _Mixed(nn.Module):
         self.leaving = pooled or entering
         for branch in branches:
             width = entering
-            for step in branch:
-                side_by_side = step if isinstance(step[0], tuple) else (step,)
-                for name, leaving, kernel, stride in side_by_side:
+            for stage in branch:
+                for name, leaving, kernel, stride in stage:
                     self.add_module(name, _Convolution(width, leaving, kernel, stride))
-                width = sum(leaving for _, leaving, _, _ in side_by_side)
+                width = sum(leaving for _, leaving, _, _ in stage)
             self.leaving += width
         self.branch_pool = _Convolution(entering, pooled, (1, 1)) if pooled else nn.Identity()
 
@@ -54,11 +57,8 @@ class _Mixed(nn.Module):
         return torch.cat([*(self._run(branch, x) for branch in self.branches), self._pooled(x)], 1)
 
     def _run(self, branch: Branch, x: Tensor) -> Tensor:
-        for step in branch:
-            if isinstance(step[0], tuple):
-                x = torch.cat([self.get_submodule(name)(x) for name, *_ in step], 1)
-            else:
-                x = self.get_submodule(step[0])(x)
+        for stage in branch:
+            x = torch.cat([self.get_submodule(name)(x) for name, *_ in stage], 1)
         return x
 
     def _pooled(self, x: Tensor) -> Tensor:
@@ -71,17 +71,17 @@ class _Mixed(nn.Module):
 
 def _block_a(entering: int, pooled: int) -> _Mixed:
     branches = (
-        (("branch1x1", 64, (1, 1), 1),),
-        (("branch5x5_1", 48, (1, 1), 1), ("branch5x5_2", 64, (5, 5), 1)),
-        (("branch3x3dbl_1", 64, (1, 1), 1), ("branch3x3dbl_2", 96, (3, 3), 1), ("branch3x3dbl_3", 96, (3, 3), 1)),
+        _chain(("branch1x1", 64, (1, 1), 1)),
+        _chain(("branch5x5_1", 48, (1, 1), 1), ("branch5x5_2", 64, (5, 5), 1)),
+        _chain(("branch3x3dbl_1", 64, (1, 1), 1), ("branch3x3dbl_2", 96, (3, 3), 1), ("branch3x3dbl_3", 96, (3, 3), 1)),
     )
     return _Mixed(entering, branches, "average", pooled)
 
 
 def _block_b(entering: int) -> _Mixed:
     branches = (
-        (("branch3x3", 384, (3, 3), 2),),
-        (("branch3x3dbl_1", 64, (1, 1), 1), ("branch3x3dbl_2", 96, (3, 3), 1), ("branch3x3dbl_3", 96, (3, 3), 2)),
+        _chain(("branch3x3", 384, (3, 3), 2)),
+        _chain(("branch3x3dbl_1", 64, (1, 1), 1), ("branch3x3dbl_2", 96, (3, 3), 1), ("branch3x3dbl_3", 96, (3, 3), 2)),
     )
     return _Mixed(entering, branches, "reduce", 0)
 
@@ -89,9 +89,9 @@ def _block_b(entering: int) -> _Mixed:
 def _block_c(entering: int, inner: int) -> _Mixed:
     flat, tall = (1, 7), (7, 1)
     branches = (
-        (("branch1x1", 192, (1, 1), 1),),
-        (("branch7x7_1", inner, (1, 1), 1), ("branch7x7_2", inner, flat, 1), ("branch7x7_3", 192, tall, 1)),
-        (
+        _chain(("branch1x1", 192, (1, 1), 1)),
+        _chain(("branch7x7_1", inner, (1, 1), 1), ("branch7x7_2", inner, flat, 1), ("branch7x7_3", 192, tall, 1)),
+        _chain(
             ("branch7x7dbl_1", inner, (1, 1), 1),
             ("branch7x7dbl_2", inner, tall, 1),
             ("branch7x7dbl_3", inner, flat, 1),
@@ -104,8 +104,8 @@ def _block_c(entering: int, inner: int) -> _Mixed:
 
 def _block_d(entering: int) -> _Mixed:
     branches = (
-        (("branch3x3_1", 192, (1, 1), 1), ("branch3x3_2", 320, (3, 3), 2)),
-        (
+        _chain(("branch3x3_1", 192, (1, 1), 1), ("branch3x3_2", 320, (3, 3), 2)),
+        _chain(
             ("branch7x7x3_1", 192, (1, 1), 1),
             ("branch7x7x3_2", 192, (1, 7), 1),
             ("branch7x7x3_3", 192, (7, 1), 1),
@@ -119,10 +119,10 @@ def _block_e(entering: int, pool: str) -> _Mixed:
     def crossed(name: str) -> tuple[Step, ...]:
         return (f"{name}a", 384, (1, 3), 1), (f"{name}b", 384, (3, 1), 1)
 
-    branches: tuple[Branch, ...] = (
-        (("branch1x1", 320, (1, 1), 1),),
-        (("branch3x3_1", 384, (1, 1), 1), crossed("branch3x3_2")),
-        (("branch3x3dbl_1", 448, (1, 1), 1), ("branch3x3dbl_2", 384, (3, 3), 1), crossed("branch3x3dbl_3")),
+    branches = (
+        _chain(("branch1x1", 320, (1, 1), 1)),
+        (*_chain(("branch3x3_1", 384, (1, 1), 1)), crossed("branch3x3_2")),
+        (*_chain(("branch3x3dbl_1", 448, (1, 1), 1), ("branch3x3dbl_2", 384, (3, 3), 1)), crossed("branch3x3dbl_3")),
     )
     return _Mixed(entering, branches, pool, 192)
 

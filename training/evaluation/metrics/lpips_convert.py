@@ -89,7 +89,8 @@ def _heads(tensors: Mapping[str, Tensor], net: str) -> Iterator[tuple[str, Tenso
 
 def _from_torchvision(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     first = tensors.get("features.0.weight")
-    net = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}.get(() if first is None else tuple(first.shape))
+    known: dict[tuple[int, ...], str] = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
+    net = None if first is None else known.get(tuple(first.shape))
     if net is None:
         return
     for i, place in enumerate(TORCHVISION[net]):

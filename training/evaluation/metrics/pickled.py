@@ -25,6 +25,10 @@ _DTYPES = {
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _IGNORED = ("PROTO", "FRAME")
 _MARK = object()
+# What looking at a file that is not of the kind expected stumbles over
+_FOREIGN = (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError)
+# Instructions that put things into others, and how many they take from the stack; 0: all above the mark
+_COMBINED = {"APPEND": 1, "APPENDS": 0, "SETITEM": 2, "SETITEMS": 0, "REDUCE": 1, "BUILD": 1, "BINPERSID": 1}
 
 
 @dataclass
@@ -54,7 +58,10 @@ def read_arrays(data: bytes) -> dict[str, np.ndarray]:
         else:
             found[path] = _array(node, path)
 
-    walk(_parse(io.BytesIO(data)), "")
+    try:
+        walk(_Reader(io.BytesIO(data)).found, "")
+    except _FOREIGN as error:
+        raise ValueError(f"damaged, or no tree of arrays ({type(error).__name__}: {error})") from None
     return found
 
 
@@ -70,104 +77,107 @@ def read_old_torch(data: bytes) -> dict[str, Tensor]:
     """
     if not is_old_torch(data[:32]):
         raise ValueError("not a file of torch.save's old format")
-    file = io.BytesIO(data)
-    _magic, _protocol, system, content, keys = (_parse(file) for _ in range(5))
-    if not isinstance(system, Mapping) or system.get("little_endian") is not True or not isinstance(keys, list):
+    try:
+        return _old_torch(io.BytesIO(data))
+    except _FOREIGN as error:
+        raise ValueError(f"damaged, or not what torch.save writes ({type(error).__name__}: {error})") from None
+
+
+def _old_torch(file: io.BytesIO) -> dict[str, Tensor]:
+    _magic, _protocol, system, content, keys = (_Reader(file) for _ in range(5))
+    if not isinstance(system.found, Mapping) or system.found.get("little_endian") is not True:
         raise ValueError("torch.save's old format, but not as a little-endian machine writes it")
-    content = _plain(content)
-    content = _plain(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
-    wanted = {name: node for name, node in content.items() if isinstance(node, _Call) and "_rebuild" in node.name}
-    tensors = _tensors(wanted, _storages(file, keys, _storage_dtypes(wanted)))
+    storages = _storages(file, keys.found, content.stored)
+    found = _plain(content.found)
+    found = _plain(found.get("state_dict", found)) if isinstance(found, Mapping) else {}
+    tensors = {n: _tensor(n, node, storages) for n, node in found.items() if isinstance(node, _Call) and node.arguments}
     if not tensors:
         raise ValueError("no tensors in it")
     return tensors
 
 
-def _parse(file: io.BytesIO) -> Any:
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-    for opcode, argument, _ in pickletools.genops(file):
-        name = opcode.name
-        if name == "STOP":
-            return stack.pop()
-        if name in _IGNORED:
-            continue
-        try:
-            _step(name, argument, stack, memo)
-        except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"a damaged or foreign pickle, at {name}: {error}") from None
-    raise ValueError("a pickle that ends early")
+class _Reader:
+    """Reads one pickle. found: what it describes; stored: the references to storages in it."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.stored: list[_Stored] = []
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name == "STOP":
+                break
+            try:
+                self._step(opcode.name, argument)
+            except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
+                raise ValueError(f"a damaged or foreign pickle, at {opcode.name}: {error}") from None
+        self.found: Any = self.stack.pop() if self.stack else None
+
+    def _step(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        if name in ("BINPUT", "LONG_BINPUT", "PUT"):
+            self.memo[int(argument)] = stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            stack.append(self.memo[int(argument)])
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name == "MARK":
+            stack.append(_MARK)
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            where = argument.split(" ") if name == "GLOBAL" else [stack.pop(-2), stack.pop()]
+            stack.append(_Call(".".join(where)))
+        elif name.startswith(("EMPTY_", "TUPLE")):
+            stack.append(self._container(name))
+        elif name in _COMBINED:
+            self._combine(name)
+        elif argument is not None and name not in _IGNORED:
+            stack.append(argument)  # a number, a text or bytes
+        elif name not in _IGNORED:
+            raise ValueError("an instruction that weights do not need")
+
+    def _container(self, name: str) -> Any:
+        if name.startswith("EMPTY_"):
+            return {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[name]()
+        return tuple(self._to_mark() if name == "TUPLE" else self._last(int(name[-1])))
+
+    def _combine(self, name: str) -> None:
+        count = _COMBINED[name]
+        items = self._last(count) if count else self._to_mark()
+        stack = self.stack
+        if name == "BINPERSID":
+            self.stored.append(_Stored(items[0]))
+            stack.append(self.stored[-1])
+        elif name == "REDUCE":
+            stack.append(_Call(stack.pop().name, items[0]))
+        elif name == "BUILD":
+            if stack[-1].name != "collections.OrderedDict":  # whose attributes nobody needs
+                stack[-1].state = items[0]
+        elif name.startswith("APPEND"):
+            stack[-1].extend(items)
+        else:
+            pairs = dict(zip(items[::2], items[1::2], strict=True))
+            _dictionary(stack[-1]).update(pairs)
+
+    def _last(self, count: int) -> list[Any]:
+        items = self.stack[-count:]
+        del self.stack[-count:]
+        return items
+
+    def _to_mark(self) -> list[Any]:
+        place = max(i for i, item in enumerate(self.stack) if item is _MARK)
+        items = self.stack[place + 1 :]
+        del self.stack[place:]
+        return items
 
 
-def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
-    if name in ("BINPUT", "LONG_BINPUT", "PUT"):
-        memo[int(argument)] = stack[-1]
-    elif name == "MEMOIZE":
-        memo[len(memo)] = stack[-1]
-    elif name in ("BINGET", "LONG_BINGET", "GET"):
-        stack.append(memo[int(argument)])
-    elif name in _CONSTANTS:
-        stack.append(_CONSTANTS[name])
-    elif name == "MARK":
-        stack.append(_MARK)
-    elif name in ("GLOBAL", "STACK_GLOBAL"):
-        where = argument.split(" ") if name == "GLOBAL" else [stack.pop(-2), stack.pop()]
-        stack.append(_Call(".".join(where)))
-    elif name.startswith("EMPTY_") or name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
-        stack.append(_container(name, stack))
-    elif name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "REDUCE", "BUILD", "BINPERSID"):
-        _combine(name, stack)
-    elif argument is not None:
-        stack.append(argument)  # a number, a text or bytes
-    else:
-        raise ValueError("an instruction that arrays do not need")
-
-
-def _container(name: str, stack: list[Any]) -> Any:
-    if name.startswith("EMPTY_"):
-        return {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[name]()
-    if name == "TUPLE":
-        return tuple(_to_mark(stack))
-    count = int(name[-1])
-    taken = tuple(stack[-count:])
-    del stack[-count:]
-    return taken
-
-
-def _combine(name: str, stack: list[Any]) -> None:
-    if name in ("APPENDS", "SETITEMS"):
-        items = _to_mark(stack)
-    else:
-        count = {"SETITEM": 2, "APPEND": 1, "REDUCE": 1, "BUILD": 1, "BINPERSID": 1}[name]
-        items = stack[-count:]
-        del stack[-count:]
-    if name == "BINPERSID":
-        stack.append(_Stored(items[0]))
-    elif name == "REDUCE":
-        stack.append(_Call(stack.pop().name, items[0]))
-    elif name == "BUILD":
-        if isinstance(stack[-1], _Call):
-            stack[-1].state = items[0]
-    elif name.startswith("APPEND"):
-        stack[-1].extend(items)
-    else:
-        _fill(stack, items)
-
-
-def _fill(stack: list[Any], items: list[Any]) -> None:
-    target = stack[-1]
-    pairs = dict(zip(items[::2], items[1::2], strict=True))
-    if isinstance(target, _Call):  # an OrderedDict
-        target.state = {**(target.state or {}), **pairs}
-    else:
-        target.update(pairs)
-
-
-def _to_mark(stack: list[Any]) -> list[Any]:
-    place = max(i for i, item in enumerate(stack) if item is _MARK)
-    items = stack[place + 1 :]
-    del stack[place:]
-    return items
+def _dictionary(node: Any) -> dict[Any, Any]:
+    """The dictionary to fill: the node, or what an OrderedDict keeps."""
+    if not isinstance(node, _Call):
+        return node
+    if node.state is None:
+        node.state = {}
+    return node.state
 
 
 def _array(node: Any, path: str) -> np.ndarray:
@@ -187,47 +197,38 @@ def _array(node: Any, path: str) -> np.ndarray:
 
 
 def _plain(node: Any) -> Any:
-    """An OrderedDict as the dictionary that it is: filled in one go, or made of a list of pairs."""
+    """An OrderedDict as the dictionary that it is: made of a list of pairs, or filled afterwards."""
     if isinstance(node, _Call) and node.name == "collections.OrderedDict":
-        pairs = node.arguments[0] if node.arguments else []
-        return {**dict(pairs), **{k: v for k, v in (node.state or {}).items() if k != "_metadata"}}
+        return {**dict(node.arguments[0] if node.arguments else []), **(node.state or {})}
     return node
 
 
-def _storage_dtypes(wanted: Mapping[str, _Call]) -> dict[str, torch.dtype]:
-    found = {}
-    for name, call in wanted.items():
-        kind, key = call.arguments[0].key[1:3]
+def _storages(file: io.BytesIO, keys: Any, stored: list[_Stored]) -> dict[str, Tensor]:
+    """What lies behind the pickles: for every key its count of numbers, then the numbers."""
+    dtypes = {}
+    for reference in stored:
+        _word, kind, key = reference.key[:3]
         short = kind.name.rpartition(".")[2]
         if short not in _DTYPES:
-            raise ValueError(f"{name}: a tensor of {kind.name}, which weights are not made of")
-        found[key] = _DTYPES[short]
-    return found
-
-
-def _storages(file: io.BytesIO, keys: list[str], dtypes: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
-    """What lies behind the pickles: for every key its count of numbers, then the numbers."""
+            raise ValueError(f"a tensor of {kind.name}, which weights are not made of")
+        dtypes[key] = _DTYPES[short]
     found = {}
     for key in keys:
         count = int.from_bytes(file.read(8), "little")
-        if key not in dtypes:
-            raise ValueError("numbers that belong to no tensor of the weights: save them alone, in today's format")
-        data = bytearray(file.read(count * dtypes[key].itemsize))
-        if len(data) != count * dtypes[key].itemsize or not count:
+        size = count * dtypes[key].itemsize
+        data = bytearray(file.read(size))
+        if len(data) != size:
             raise ValueError("the file ends early")
-        found[key] = torch.frombuffer(data, dtype=dtypes[key])
+        found[key] = torch.frombuffer(data, dtype=dtypes[key]) if count else torch.zeros(0, dtype=dtypes[key])
     return found
 
 
-def _tensors(wanted: Mapping[str, _Call], storages: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    tensors = {}
-    for name, call in wanted.items():
-        if call.name not in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
-            raise ValueError(f"{name}: asks for {call.name}, which weights do not need")
-        stored, offset, size, stride = call.arguments[:4]
-        storage = storages[stored.key[2]]
-        needed = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if 0 in size or needed > len(storage):
-            raise ValueError(f"{name}: claims {list(size)}, more numbers than the file holds for it")
-        tensors[name] = storage.as_strided(size, stride, offset).clone()
-    return tensors
+def _tensor(name: str, call: _Call, storages: Mapping[str, Tensor]) -> Tensor:
+    if call.name not in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
+        raise ValueError(f"{name}: asks for {call.name}, which weights do not need")
+    stored, offset, size, stride = call.arguments[:4]
+    storage = storages[stored.key[2]]
+    needed = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 in size or needed > len(storage):
+        raise ValueError(f"{name}: claims {list(size)}, more numbers than the file holds for it")
+    return storage.as_strided(size, stride, offset).clone()

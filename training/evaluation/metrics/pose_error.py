@@ -31,10 +31,10 @@ def pose_values(found: PoseSequence, driving: PoseSequence) -> dict[str, Value]:
     told = {"points": "18 of the body", "scale": "diagonal of the driving pose's box", "pck": PCK}
     values = {}
     for index, name in enumerate(("pose_error", "pose_pck", "pose_missing")):
-        known = [t for t in frames if rows[t][index] is not None]
+        known = {t: value for t, row in rows.items() if (value := row[index]) is not None}
         if known:
-            subset = None if len(known) == len(driving) else known
-            values[name] = mean_value([rows[t][index] for t in known], told, subset)
+            subset = None if len(known) == len(driving) else tuple(known)
+            values[name] = mean_value(tuple(known.values()), told, subset)
     return values
 
 
