@@ -69,8 +69,9 @@ def write_failure(error: BaseException) -> str:
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     if temporary.is_dir():
-        for file in temporary.iterdir():
-            _flush(file)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
         temporary.rename(path)
         return
     _flush(temporary)
