@@ -1,4 +1,4 @@
-"""The command line of the benchmark: animate-x-bench validate | run | sweep | ablation | build."""
+"""The command line of the benchmark: animate-x-bench validate | run | sweep | ablation | report | study | build."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from animatex_core.cli_output import fail, first_line, progress_bar, say, set_up
 
 from .cli_build import add_build
 from .cli_run import add_ablation, add_run, add_sweep
+from .report.cli import add_report
+from .study.cli import add_study
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 1 for an error, 130 when interrupted."""
     try:
         options = _parser().parse_args(arguments)
-        set_up_log(options.quiet)
+        set_up_log(getattr(options, "quiet", False))
         return options.run(options) or 0
     except KeyboardInterrupt:
         return fail("interrupted; what is done stays, and the same command goes on", 130)
@@ -39,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     add_run(command("run", "measure methods on a set; started again, it goes on"))
     add_sweep(command("sweep", "one checkpoint at several weights alpha of its IPI (figure 13)"))
     add_ablation(command("ablation", "the rows of table 4, 5 or 6 from the checkpoints that are there"))
+    add_report(command("report", "one page of tables, videos and plots from runs"))
+    add_study(commands.add_parser("study", help="a blind page for raters, and what their answers say"))
     add_build(commands.add_parser("build", help="make a set of your own"), common)
     return parser
 

@@ -28,6 +28,7 @@ from .frames import write_clip
 from .inputs import CaseInputs, make_inputs
 from .measuring import TRUTH, Measuring, features_key
 from .methods import Method, MethodSpec, checked_frames, open_method
+from .motions import drive
 from .records import Bench, RunFolder
 from .run_record import agree, versions
 from .settings import Options, check_cases
@@ -120,6 +121,7 @@ def _record(
 ) -> Bench:
     options: dict[str, Any] = {
         "inputs": request.options.facts(),
+        "fps": drive(found, found.open(cases[0]), request.options, anchors).fps,  # of the first case, for viewers
         "note": request.note,
         "set": {"name": found.name, "version": found.version},
         "pool": pool_digest(anchors) if anchors else "",

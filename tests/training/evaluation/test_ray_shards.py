@@ -45,9 +45,7 @@ def test_tasks_are_shards(request_, tmp_path, monkeypatch):
     assert {"num_gpus": 1} in asked and {"address": None, "log_to_driver": False} in asked
     alone = Request(**{**vars(request_), "out": tmp_path / "alone"})
     run(alone)
-    assert {n: d for n, (d, _) in contents(request_.out).items()} == {
-        n: d for n, (d, _) in contents(alone.out).items()
-    }
+    assert {n: d for n, (d, _) in contents(request_.out).items()} == {n: d for n, (d, _) in contents(alone.out).items()}
 
 
 @pytest.mark.slow

@@ -69,7 +69,9 @@ def test_rescaled_is_the_cases_motion_on_a_random_human(root, tmp_path):
     assert (given.read.points == own.points).all() and (given.drawn.points != own.points).any()
     assert (given.expected.points[..., :20, :] == own.points[..., :20, :]).all()  # what the truth shows
     drawn = {
-        (case, seed): inputs(root, tmp_path / f"{case}{seed}", case, setting="rescaled", pool=pool, seed=seed).facts["anchor"]
+        (case, seed): inputs(root, tmp_path / f"{case}{seed}", case, setting="rescaled", pool=pool, seed=seed).facts[
+            "anchor"
+        ]
         for case in ("case0", "case1", "case2", "case3")
         for seed in (0, 1, 2)
     }

@@ -69,7 +69,9 @@ def test_a_table_is_filled_as_far_as_there_are_checkpoints(tmp_path):
 
 def test_a_checkpoint_of_another_row_is_refused(tmp_path):
     write_model(tmp_path / "no-ipi.safetensors")
-    with pytest.raises(ValueError, match="w/o IPI has motion_attention = 'none', this checkpoint was made with 'serial'"):
+    with pytest.raises(
+        ValueError, match="w/o IPI has motion_attention = 'none', this checkpoint was made with 'serial'"
+    ):
         found_rows(4, tmp_path)
     with pytest.raises(ValueError, match=r"none of the checkpoints of table 6 is there: lambda-100\.safetensors"):
         found_rows(6, tmp_path)
