@@ -18,7 +18,7 @@ from torch import Tensor
 from .choices import IPISource
 from .fit import plan_fit
 from .job_files import check_networks
-from .model import Inputs
+from .model import AnimateX, Inputs
 from .motion import CLIP_SIDE, Motion, choose_ipi_source, load_motion
 from .motion import PoseExtractor as PoseExtractor
 from .pictures import load_picture, resize, to_tensor
@@ -59,18 +59,28 @@ class Prepared:
     ipi_source: IPISource
 
 
-def prepare(job: Job, extract: PoseExtractor | None = None) -> Prepared:
-    """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder."""
+def prepare(
+    job: Job,
+    extract: PoseExtractor | None = None,
+    *,
+    motion: Motion | None = None,
+    drawn: PoseSequence | None = None,
+) -> Prepared:
+    """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder.
+
+    motion: instead of the job's video and poses. drawn: the poses of the pose pictures where they are not those that
+    the IPI reads, as after EPI: as many frames as the motion has.
+    """
     settings = job.settings
     config = check_networks(job.model, job.clip, job.vae)
     reference = load_picture(job.reference)
     height, width = reference.shape[:2]
     reference_pose = _load_reference_pose(job, width, height)
-    motion = load_motion(job.video, job.poses, settings, extract)
+    motion = load_motion(job.video, job.poses, settings, extract) if motion is None else motion
     source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
     fitted = fit.apply(reference)
-    pose_pictures = motion.pictures(settings)
+    pose_pictures = (motion if drawn is None else Motion(drawn, None, motion.fps)).pictures(settings)
     image_feature, features = _clip_features(job, reference, pose_pictures, motion, source)
     keypoints = torch.from_numpy(motion.poses.ipi_keypoints())[None]
     latent, reference_picture = _paper_inputs(job, fitted, reference_pose)
@@ -140,13 +150,14 @@ def _clip_features(
     return image_feature, clip.encode(pictures).float().cpu()[None]
 
 
-def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None) -> Tensor:
-    """Latents [F, 4, height/8, width/8], float32 on the CPU."""
+def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None, *, model: AnimateX | None = None) -> Tensor:
+    """Latents [F, 4, height/8, width/8], float32 on the CPU. model: the job's, where it is loaded already."""
     settings, frames = job.settings, len(prepared.motion.poses)
     plan = _plan(job, prepared)
     shape = (1, 4, frames, settings.height // 8, settings.width // 8)
     noise = start_noise(shape, settings.seed, plan, shared=settings.shared_noise)
-    model = load_model(job.model, dtype=job.dtype, device=job.device)
+    if model is None:
+        model = load_model(job.model, dtype=job.dtype, device=job.device)
     guided = GuidedDenoiser(model, prepared.inputs.to(job.device, job.dtype), settings.guidance)
     latents = sample(guided, noise.to(job.device), steps=settings.steps, plan=plan, on_step=on_step)
     return latents[0].transpose(0, 1).cpu()

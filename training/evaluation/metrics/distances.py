@@ -68,13 +68,14 @@ def frechet_distance(made: FeatureSet, truth: FeatureSet) -> float:
     """Frechet distance of two Gaussians: |difference of means|^2 + tr(A + B - 2 (A B)^0.5).
 
     The trace of the root is the sum of the roots of the eigenvalues of A^0.5 B A^0.5, which is symmetric: no complex
-    parts, no regularisation, and zero for identical sets to rounding, even with fewer vectors than dimensions.
+    parts, no regularisation, and zero for identical sets to rounding, even with fewer vectors than dimensions, where
+    eigenvalues that are zero but for rounding are taken as zero. Never below zero.
     """
     _at_least_two(made, truth)
     values, directions = np.linalg.eigh(made.covariance)
-    root = directions * np.sqrt(np.clip(values, 0, None))
+    root = directions * _roots(values)
     inner = np.linalg.eigvalsh(root.T @ truth.covariance @ root)
-    return _frechet(made, truth, float(np.sqrt(np.clip(inner, 0, None)).sum()))
+    return max(_frechet(made, truth, float(_roots(inner).sum())), 0.0)
 
 
 def frechet_distance_disco(made: FeatureSet, truth: FeatureSet) -> float:
@@ -105,6 +106,12 @@ def kernel_distance(made: FeatureSet, truth: FeatureSet) -> float:
     _at_least_two(made, truth)
     x, y = np.stack(made.sample), np.stack(truth.sample)
     return float(_within(x) + _within(y) - 2 * _kernel(x, y).mean())
+
+
+def _roots(eigenvalues: np.ndarray) -> np.ndarray:
+    """Square roots; the usual bound of a numerical rank decides which eigenvalues are zero."""
+    least = np.abs(eigenvalues).max() * len(eigenvalues) * np.finfo(np.float64).eps
+    return np.sqrt(np.where(eigenvalues > least, eigenvalues, 0))
 
 
 def _within(x: np.ndarray) -> float:

@@ -25,6 +25,8 @@ _DTYPES = {
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _IGNORED = ("PROTO", "FRAME")
 _MARK = object()
+# What looking at a file that is not of the kind expected stumbles over
+_FOREIGN = (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError)
 # Instructions that put things into others, and how many they take from the stack; 0: all above the mark
 _COMBINED = {"APPEND": 1, "APPENDS": 0, "SETITEM": 2, "SETITEMS": 0, "REDUCE": 1, "BUILD": 1, "BINPERSID": 1}
 
@@ -56,7 +58,10 @@ def read_arrays(data: bytes) -> dict[str, np.ndarray]:
         else:
             found[path] = _array(node, path)
 
-    walk(_Reader(io.BytesIO(data)).found, "")
+    try:
+        walk(_Reader(io.BytesIO(data)).found, "")
+    except _FOREIGN as error:
+        raise ValueError(f"damaged, or no tree of arrays ({type(error).__name__}: {error})") from None
     return found
 
 
@@ -74,7 +79,7 @@ def read_old_torch(data: bytes) -> dict[str, Tensor]:
         raise ValueError("not a file of torch.save's old format")
     try:
         return _old_torch(io.BytesIO(data))
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
+    except _FOREIGN as error:
         raise ValueError(f"damaged, or not what torch.save writes ({type(error).__name__}: {error})") from None
 
 

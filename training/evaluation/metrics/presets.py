@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -128,6 +129,8 @@ class ClipMeter:
             for gauge in gauges:
                 gauge.add(frame, other)
         values = {name: value for gauge in gauges for name, value in gauge.values().items()}
+        if truth is not None and self.preset == "disco":
+            values = _said_resized(values, made, truth)
         if poses is not None and self.extract is not None and any(m.name.startswith("pose_") for m in able):
             values |= pose_values(self.extract(read_clip(made)), poses)
         return {m.name: values[m.name] for m in able if m.name in values}
@@ -261,6 +264,14 @@ def _sets(clips: Iterable[Mapping[str, np.ndarray]], names: Collection[str]) -> 
                 raise WeightsError(f"clip {index}: no features {name!r} in it, only {', '.join(clip) or 'none'}")
             features.add(clip[name])
     return sets
+
+
+def _said_resized(values: dict[str, Value], made: Clip, truth: Clip) -> dict[str, Value]:
+    """Where DisCo resizes the result to the truth, every value says so."""
+    (height, width), size = (next(read_clip(clip)).shape[:2] for clip in (made, truth))
+    if (height, width) == size:
+        return values
+    return {n: replace(v, settings={**v.settings, "resized_from": [width, height]}) for n, v in values.items()}
 
 
 def _masks(mask: Clip) -> Iterator[np.ndarray]:

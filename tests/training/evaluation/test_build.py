@@ -1,0 +1,130 @@
+"""Prompts without repetition, clips chosen by score, poses screened, and sets from videos that are there."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from animatex_training.evaluation.build.generate import liveliness
+from animatex_training.evaluation.build.prompts import EXAMPLES, TEMPLATE, draw_prompts, read_answers, read_prompts
+from animatex_training.evaluation.build.screen import Rules, judge, screen
+from animatex_training.evaluation.build.words import OBJECTS
+from animatex_training.evaluation.cases import open_set, validate
+from animatex_training.evaluation.cli import main
+from animatex_training.evaluation.extraction import Extraction
+from animatex_training.synthetic_clips import make_clips, write_clips
+
+from animatex_core.pose.io import load_openpose, save_openpose
+from animatex_core.pose.keypoints import empty
+from tests.training.evaluation.small_set import FRAMES, write_small_set
+from tests.training.evaluation.test_runner import contents
+
+
+def bench(*words):
+    return main([str(word) for word in [*words, "--quiet"]])
+
+
+def test_five_hundred_prompts_from_lists(tmp_path):
+    assert bench("build", "prompts", tmp_path / "p.json") == 0
+    prompts = read_prompts(tmp_path / "p.json")
+    assert len({prompt.text for prompt in prompts}) == len({prompt.name for prompt in prompts}) == len(prompts) == 500
+    assert prompts == draw_prompts(500, 0) != draw_prompts(500, 1)
+    assert draw_prompts(40, 0) == prompts[:40]
+    kinds = [prompt.kind for prompt in prompts]
+    assert {kind: kinds.count(kind) for kind in OBJECTS} == dict.fromkeys(OBJECTS, 125)
+    assert all(word in prompts[7].text for word in (prompts[7].object, prompts[7].season, prompts[7].place, "dancing"))
+    with pytest.raises(ValueError, match="all that the lists can give"):
+        draw_prompts(10**6)
+
+
+def test_prompts_of_a_language_model(tmp_path, capsys):
+    assert bench("build", "prompts", "--ask", "--count", 3) == 0
+    asked = capsys.readouterr().out
+    assert "Write 3 prompts" in asked and all(TEMPLATE.format(**example) in asked for example in EXAMPLES)
+    (tmp_path / "answers.txt").write_text(
+        "1. A cute teapot with arms and legs dances in the snow.\n2) A cute pear with arms and legs dances at night.\n\n"
+        "- a cute TEAPOT with arms and legs dances in the snow\nSure!\n"
+    )
+    with pytest.raises(ValueError, match="2 usable prompts, expected 3; 1 repeat another, 1 are shorter"):
+        read_answers(tmp_path / "answers.txt", 3)
+    given = ["--answers", tmp_path / "answers.txt", "--count", 2, "--model", "any"]
+    assert bench("build", "prompts", tmp_path / "p.json", *given) == 0
+    assert read_prompts(tmp_path / "p.json")[1].text == "A cute pear with arms and legs dances at night."
+    assert json.loads((tmp_path / "p.json").read_text())["origin"] == {"model": "any"}
+    (tmp_path / "answers.json").write_text(json.dumps(["A lemon with arms and legs that dances"]))
+    assert len(read_answers(tmp_path / "answers.json", 1)) == 1
+    (tmp_path / "p.json").write_text('{"prompts": [{"name": "a", "words": "x"}]}')
+    with pytest.raises(ValueError, match="expected the prompts"):
+        read_prompts(tmp_path / "p.json")
+
+
+def test_lively_clips_score_best():
+    frames = make_clips(1, seed=1, frames=8)[0].frames
+    other = make_clips(1, seed=2, frames=8)[0].frames
+    still, cut = np.repeat(frames[:1], 8, 0), np.concatenate([frames[:4], other[:4]])
+    image = frames[0]
+    assert liveliness(image, list(still)) == 0 < liveliness(image, list(cut)) < liveliness(image, list(frames))
+    assert liveliness(image, list(frames)) > liveliness(other[0], list(frames))
+
+
+def test_poses_are_found_and_screened(tmp_path, capsys):
+    folder, clips = write_small_set(tmp_path / "set", cases=3, references=1)
+    good, shaky = clips[0].poses, clips[1].poses
+    rng = np.random.default_rng(0)
+    shaky = replace(shaky, points=shaky.points + rng.normal(size=shaky.points.shape).astype(np.float32) * 8)
+    found = {0: good, 1: shaky, 2: empty(FRAMES, 64, 96)}
+    calls = []
+
+    def extract(frames):
+        frames = list(frames)
+        calls.append(len(frames))
+        number = next(i for i, clip in enumerate(clips) if (clip.frames[0] == frames[0]).all())
+        return replace(found[number].frames(slice(0, len(frames))), fps=None)
+
+    judged = screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
+    opened = open_set(folder)
+    assert opened.scored == ("case0",) and validate(folder) == [] and calls == [8, 1] * 3
+    assert judged["case1"]["jitter"] > 0.08 and "jitter" in judged["case1"]["reasons"][-1]
+    assert judged["case2"]["reasons"] == ["nobody was found in any frame"]
+    assert judged["more0"]["reasons"] == ["there is no video"]
+    assert load_openpose(opened.open("case0").poses).fps == 8.0 and (folder / "screening.png").is_file()
+    before = contents(folder)
+    screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
+    after = contents(folder)
+    assert calls == [8, 1] * 3 and {n: d for n, (d, _) in before.items()} == {n: d for n, (d, _) in after.items()}
+    assert bench("build", "poses", folder, "--accept", "case1", "--reject", "case0") == 0
+    assert open_set(folder).scored == ("case1",) and "case0: not scored: rejected" in capsys.readouterr().out
+    for words, message in ((("--accept", "case2"), "there are no poses"), (("--reject", "case9"), "case9")):
+        assert bench("build", "poses", folder, *words) == 1
+        assert message in capsys.readouterr().err
+    assert bench("build", "poses", folder, "--jitter", 9, "--most", 1) == 0
+    assert open_set(folder).scored == ("case0",)
+
+
+def test_rules_are_about_the_clip():
+    poses = make_clips(1, seed=3, frames=16)[0].poses
+    assert judge(poses, Rules())["good"]
+    scores = poses.scores.copy()
+    scores[:2] = 0
+    record = judge(replace(poses, scores=scores), Rules())
+    assert not record["good"] and record["empty"] == 0.125
+
+
+def test_a_set_of_videos(tmp_path, capsys):
+    clips = make_clips(3, seed=5, frames=9)
+    write_clips(tmp_path / "videos", clips)
+    save_openpose(tmp_path / "videos/clip_001.json", replace(clips[1].poses.frames(slice(0, 9, 3)), fps=25 / 3))
+    (tmp_path / "videos/clip_002.json").unlink()
+    given = ["build", "videos", tmp_path / "videos", tmp_path / "set", "--name", "own", "--source", "rendered"]
+    assert bench(*given) == 1 and "licence is not stated" in capsys.readouterr().err
+    assert bench(*given, "--licence", "CC0", "--frames", 6) == 0 and validate(tmp_path / "set") == []
+    found = open_set(tmp_path / "set")
+    assert found.cases == ("clip_000", "clip_001", "clip_002") and found.scored == found.cases[:2]
+    counts = [len(list((tmp_path / "set" / case / "video").iterdir())) for case in found.cases]
+    assert counts == [6, 3, 6] and found.open("clip_001").fps == pytest.approx(25 / 3)
+    before = contents(tmp_path / "set")
+    assert bench(*given, "--licence", "CC0", "--frames", 6) == 0
+    assert {n for n, was in contents(tmp_path / "set").items() if before[n] != was} <= {"a2bench.json"}
+    save_openpose(tmp_path / "videos/clip_000.json", replace(clips[0].poses, fps=17.0))
+    assert bench(*given[:3], tmp_path / "other", *given[4:], "--licence", "CC0") == 1
+    assert "no part of the video's 25" in capsys.readouterr().err

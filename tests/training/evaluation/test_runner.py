@@ -1,0 +1,194 @@
+"""A run on a tiny set: it orders methods, changes nothing when done, goes on when killed, and refuses mixtures."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from animatex_training.evaluation.measuring import Measuring
+from animatex_training.evaluation.methods import MethodError, parse_method
+from animatex_training.evaluation.records import RunFolder
+from animatex_training.evaluation.runner import Request, run
+from animatex_training.evaluation.settings import Options
+
+from tests.training.evaluation.small_set import FRAMES, SIZE, write_frames, write_small_set
+
+SELF = Options(width=SIZE[0], height=SIZE[1], frames=FRAMES)
+QUICK = {"only": ["psnr", "mae", "psnr_disco"]}
+KID = "kid_proxy_efficientnet_lite0"
+
+
+def contents(folder):
+    return {
+        str(p.relative_to(folder)): (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def write_methods(root, clips, cases):
+    """copy, little noise, much noise and the next case's clip, as folders of results."""
+    rng = np.random.default_rng(0)
+    for number, case in enumerate(cases):
+        truth = clips[number].frames
+        noise = rng.normal(size=truth.shape)
+        made = {"copy": truth, "other": clips[(number + 1) % len(cases)].frames}
+        made |= {f"noise{s}": np.clip(truth + s * noise, 0, 255).astype(np.uint8) for s in (8, 40)}
+        for name, frames in made.items():
+            write_frames(root / name / case, frames)
+    return tuple(parse_method(f"{name}={root / name}") for name in ("copy", "noise8", "noise40", "other"))
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bench")
+    folder, clips = write_small_set(root / "set")
+    return folder, write_methods(root / "results", clips, ["case0", "case1", "case2"])
+
+
+@pytest.fixture
+def request_(sets, tmp_path):
+    return Request(folder=sets[0], out=tmp_path / "run", setting="self", options=SELF, methods=sets[1], metrics=QUICK)
+
+
+def changed(request, **changes):
+    return Request(**{**{f: getattr(request, f) for f in request.__dataclass_fields__}, **changes})
+
+
+def test_a_run_orders_methods_and_a_second_one_changes_nothing(request_):
+    request_ = changed(request_, metrics={"only": [*QUICK["only"], "ssim", "l1_disco"]})
+    done = run(request_)
+    assert (done.cases, done.made, done.scored, done.reused) == (3, 12, 12, 0)
+    assert done.complete == ("copy", "noise8", "noise40", "other")
+    folder = RunFolder(request_.out)
+    values = {name: folder.method_scores(name).values for name in done.complete}
+    for metric, sign in (("psnr", -1), ("ssim", -1), ("mae", 1), ("psnr_disco", -1), ("l1_disco", 1)):
+        row = [sign * values[name][metric].value for name in ("copy", "noise8", "noise40")]
+        assert row == sorted(row) and row[0] < row[1] < row[2], metric
+    assert values["copy"]["psnr"].value == 100 and values["copy"]["mae"].value == 0
+    assert values["other"]["psnr"].value < 20
+    before = contents(request_.out)
+    again = run(request_)
+    assert (again.made, again.scored, again.reused) == (0, 0, 24) and contents(request_.out) == before
+    bench = folder.bench()
+    assert bench.versions["torch"] and bench.options["metrics"]["backbones"]["proxy"]
+
+
+def test_sets_of_clips_are_compared(request_, sets):
+    options = Options(width=SIZE[0], height=SIZE[1], frames=FRAMES, skip_first=True)
+    few = {"cases": ("case0",), "methods": (sets[1][0], sets[1][2]), "options": options}
+    done = run(changed(request_, metrics={"only": [KID]}, **few))
+    copy, noise = (RunFolder(request_.out).method_scores(name).values[KID] for name in done.complete)
+    assert copy.value < noise.value and copy.n == FRAMES - 1 and copy.settings["weights"] == "mini_vision.safetensors"
+
+
+def test_a_run_goes_on_after_any_end(request_, monkeypatch):
+    whole = run(request_)
+    expected = {name: digest for name, (digest, _) in contents(request_.out).items()}
+    shutil.rmtree(request_.out)
+    score, calls = Measuring.score, []
+
+    def dies(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return score(self, *arguments)
+
+    monkeypatch.setattr(Measuring, "score", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(request_)
+    done = run(request_)
+    assert done.made + done.scored + done.reused == 24 and done.reused == 11 and done.complete == whole.complete
+    assert {name: digest for name, (digest, _) in contents(request_.out).items()} == expected
+
+
+def test_what_was_changed_is_seen(request_, sets):
+    request = changed(request_, methods=sets[1][:1])
+    run(request)
+    frame = request.out / "frames/copy/case1/00002.png"
+    frame.write_bytes((request.out / "frames/copy/case1/00003.png").read_bytes())
+    assert (run(request).made, run(request).made) == (1, 0)
+    result = sets[1][0].path / "case2/00000.png"
+    kept = result.read_bytes()
+    result.write_bytes((sets[1][0].path / "case2/00001.png").read_bytes())
+    done = run(request)
+    assert (done.made, done.scored) == (1, 1)
+    assert RunFolder(request.out).case_scores("copy", "case2").values["psnr"].value < 100
+    assert RunFolder(request.out).method_scores("copy").values["psnr"].value < 100
+    result.write_bytes(kept)
+    inputs = json.loads((request.out / "cases/case0/inputs.json").read_text())
+    (request.out / "cases/case0/inputs.json").write_text(json.dumps({**inputs, "digest": "other"}))
+    shutil.rmtree(request.out / "features/copy")
+    assert run(request).scored == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": Options(width=SIZE[0], height=SIZE[1], frames=4)}, r"options: inputs: frames: .*8.*4"),
+        ({"cases": ("case0",)}, "cases"),
+        ({"metrics": {"only": ["psnr"]}}, "options: metrics: metrics"),
+        ({"setting": "tiktok-335-340"}, "expected the cases 00335"),
+    ],
+)
+def test_another_configuration_is_refused(request_, sets, changes, message):
+    run(changed(request_, methods=sets[1][:1]))
+    before = contents(request_.out)
+    with pytest.raises(ValueError, match=message):
+        run(changed(request_, methods=sets[1][:1], **changes))
+    assert contents(request_.out) == before
+
+
+def test_methods_are_added_but_not_exchanged(request_, sets, tmp_path):
+    run(changed(request_, methods=sets[1][:1]))
+    done = run(changed(request_, methods=sets[1][1:2]))
+    assert (done.made, RunFolder(request_.out).bench().methods) == (3, ("copy", "noise8"))
+    other = parse_method(f"copy={sets[1][0].path},start=1")
+    with pytest.raises(ValueError, match="method copy: start"):
+        run(changed(request_, methods=(other,)))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("mine")
+    with pytest.raises(ValueError, match="no run of the benchmark"):
+        run(changed(request_, out=tmp_path / "full"))
+
+
+def test_shards_make_the_whole(request_, tmp_path):
+    run(changed(request_, out=tmp_path / "whole"))
+    first = run(request_, (1, 2))
+    assert (first.cases, first.complete) == (2, ())
+    assert run(request_, (2, 2)).complete == ("copy", "noise8", "noise40", "other")
+    shards, whole = ({n: d for n, (d, _) in contents(folder).items()} for folder in (request_.out, tmp_path / "whole"))
+    assert shards == whole
+    with pytest.raises(ValueError, match="shard"):
+        run(request_, (3, 2))
+
+
+def test_results_are_refused_before_the_work(request_, sets, tmp_path):
+    shutil.copytree(sets[1][0].path, tmp_path / "few")
+    few = parse_method(f"few={tmp_path / 'few'}")
+    (tmp_path / "few/case1/00007.png").unlink()
+    with pytest.raises(MethodError, match=r"few, case case1: 7 frames, expected 8"):
+        run(changed(request_, methods=(few,)))
+    shutil.rmtree(tmp_path / "few/case1")
+    with pytest.raises(MethodError, match="expected case1/"):
+        run(changed(request_, out=tmp_path / "other", methods=(few,)))
+    assert not (tmp_path / "other").exists()
+    large = changed(
+        request_, out=tmp_path / "third", methods=sets[1][:1], options=Options(width=32, height=48, frames=8)
+    )
+    with pytest.raises(MethodError, match="resize=stretch"):
+        run(large)
+
+
+def test_the_first_frame_can_be_left_out(request_, sets):
+    options = Options(width=SIZE[0], height=SIZE[1], frames=FRAMES, skip_first=True)
+    run(changed(request_, options=options, methods=sets[1][:1]))
+    score = RunFolder(request_.out).case_scores("copy", "case0")
+    assert score.frames == FRAMES - 1 and len(score.values["psnr"].per_frame) == FRAMES - 1
+
+
+@pytest.mark.parametrize("text", ["copy", "=x", "a b=.", "x=nowhere", "x=.,resize", "x=pyproject.toml"])
+def test_methods_that_cannot_be_read(text):
+    with pytest.raises(MethodError):
+        parse_method(text)

@@ -1,0 +1,138 @@
+"""The metrics of a run: every clip by both presets, their means over cases, and distances between sets of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from animatex_core.atomic_file import naming_errors, replacing
+from animatex_core.pictures import load_picture
+
+from .extraction import Extraction, open_extraction
+from .frames import read_clip
+from .inputs import CaseInputs
+from .metrics.backbones import Backbones
+from .metrics.presets import PRESETS, ClipMeter
+from .metrics.table import METRICS
+from .records import CaseScores, MethodScores, RunFolder, Value
+
+TRUTH = "truth"  # under this name the features of the true clips lie beside those of methods
+Features = Mapping[str, np.ndarray]
+
+
+class Measuring:
+    """Both presets with their networks.
+
+    backbones: name -> file (see `metrics.backbones`), `device`, and for the pose metrics `detector` and `pose_model` or
+    `mediapipe`. settings: `only`, names of metrics (all when left out); `mask`, false to leave silhouettes out.
+    """
+
+    def __init__(self, backbones: Backbones, extraction: Extraction | None, settings: Mapping[str, Any]) -> None:
+        self.backbones, self.settings = backbones, dict(settings)
+        extract = extraction.extract if extraction else None
+        only = settings.get("only")
+        self.meters = {}
+        for preset in PRESETS:
+            names = None if only is None else [n for n in only if n not in METRICS or METRICS[n].preset == preset]
+            self.meters[preset] = ClipMeter(preset, backbones, only=names, extract=extract)
+        self.facts: dict[str, Any] = {
+            "backbones": backbones.hashes(),
+            "poses": extraction.facts if extraction else {},
+            "metrics": [name for meter in self.meters.values() for name in meter.metrics],
+            "mask": settings.get("mask", True),
+        }
+
+    @classmethod
+    def open(cls, files: Mapping[str, str], settings: Mapping[str, Any]) -> Measuring:
+        """Open every network, so that a wrong file is an error before the work. Raises ValueError naming it."""
+        own = {name: path for name, path in files.items() if name not in Extraction.FILES}
+        backbones = Backbones(**own)  # pyright: ignore[reportArgumentType]
+        backbones.check()
+        return cls(backbones, open_extraction(files), settings)
+
+    def absent(self) -> dict[str, str]:
+        """Metrics that will be missing in every case, and why."""
+        return {name: why for meter in self.meters.values() for name, why in meter.absent().items()}
+
+    def score(self, run: RunFolder, method: str, inputs: CaseInputs, seams: Sequence[int], key: str) -> None:
+        """Measure a clip and write its features, then its scores."""
+        case, skip = inputs.case.name, int(inputs.options.skip_first)
+        made = _clip(run.frames(method, case), skip)
+        truth = None if inputs.truth is None else _clip(inputs.truth, skip)
+        values: dict[str, Value] = {}
+        for meter in self.meters.values():
+            values |= meter.measure_clip(
+                made,
+                truth,
+                poses=inputs.expected.frames(slice(skip, None)),
+                mask=_clip(inputs.mask, skip) if inputs.mask and self.facts["mask"] else None,
+                reference=load_picture(inputs.reference),
+                seams=[seam - skip for seam in seams if seam > skip],
+            )
+        self._features(run, method, case, made, key)
+        if truth is not None:
+            self._features(run, TRUTH, case, truth, f"{inputs.digest} {self.facts}")
+        options = inputs.options
+        run.write(CaseScores(method, case, len(inputs) - skip, options.width, options.height, key, values))
+
+    def summarise(self, run: RunFolder, method: str, scores: Sequence[CaseScores], key: str) -> None:
+        """Write the record of a method: means over cases, and distances between its clips and the true ones."""
+        values = {name: _mean(name, scores) for name in _names(scores)}
+        cases = tuple(score.case for score in scores)
+        if all(run.features(TRUTH, case).is_file() for case in cases):
+            for meter in self.meters.values():
+                values |= meter.measure_sets(_stored(run, method, cases), _stored(run, TRUTH, cases))
+        run.write(MethodScores(method, cases, key, values))
+
+    def _features(self, run: RunFolder, method: str, case: str, clip: Any, key: str) -> None:
+        """Write the features of a clip, unless those of the same key are there."""
+        path = run.features(method, case)
+        if features_key(path) == key:
+            return
+        vectors: dict[str, np.ndarray] = {}
+        for meter in self.meters.values():
+            vectors |= meter.clip_features(clip)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, overwrite=True) as temporary, naming_errors(path):
+            save_file({n: np.ascontiguousarray(v) for n, v in sorted(vectors.items())}, temporary, {"key": key})
+
+
+def features_key(path: Path) -> str | None:
+    """What the features in a file were made from, or None without such a file."""
+    if not path.is_file():
+        return None
+    with safe_open(path, "np") as file:
+        return (file.metadata() or {}).get("key")
+
+
+def _clip(folder: Path, skip: int) -> Any:
+    """The folder, or in memory what is left of it without its first frames."""
+    return list(read_clip(folder))[skip:] if skip else folder
+
+
+def _stored(run: RunFolder, method: str, cases: Iterable[str]) -> Iterator[Features]:
+    for case in cases:
+        yield load_file(run.features(method, case))
+
+
+def _names(scores: Sequence[CaseScores]) -> list[str]:
+    """Metrics that every case has: a mean over some of them would not be comparable."""
+    first, *rest = scores
+    return [name for name in first.values if all(name in score.values for score in rest)]
+
+
+def _mean(name: str, scores: Sequence[CaseScores]) -> Value:
+    """Over all frames of all clips in `disco`, as that lineage does; over clips in `clean`."""
+    found = [score.values[name] for score in scores]
+    pooled = METRICS[name].preset == "disco" and all(value.per_frame is not None for value in found)
+    weights = [value.n if pooled else 1 for value in found]
+    mean = float(np.average([value.value for value in found], weights=weights))
+    settings = {
+        key: value for key, value in found[0].settings.items() if all(v.settings.get(key) == value for v in found)
+    }
+    return Value(mean, len(found), None, {**settings, "mean": "over frames" if pooled else "over clips"})

@@ -1,0 +1,79 @@
+"""Whether a run folder is of the same configuration, and which software computes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from dataclasses import replace
+from importlib import metadata
+from typing import Any
+
+from animatex_core.pose.strict_json import parse_json
+
+from .records import Bench, RunFolder
+
+LOG = logging.getLogger(__name__)
+PACKAGES = (
+    "animate-x", "torch", "torchvision", "numpy", "scipy", "scikit-image", "lpips", "pillow", "av", "safetensors"
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers depend on, as far as they are there."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def agree(folder: RunFolder, wanted: Bench) -> None:
+    """Write the record of a run, or see that it is the one that is there.
+
+    Methods may be added, and one of which no clip is there yet (its workflow failed, say) may become another.
+
+    Raises ValueError naming the first difference: numbers of two configurations never lie in one folder.
+    """
+    path = folder.root / "bench.json"
+    if not path.is_file():
+        if folder.root.is_dir() and any(folder.root.iterdir()):
+            raise ValueError(f"{folder.root}: there is a folder of this name that is no run of the benchmark")
+        folder.root.mkdir(parents=True, exist_ok=True)
+        folder.write(wanted)
+        return
+    there = folder.bench()
+    new, old = _plain(wanted), _plain(there)
+    mine, theirs = new["options"].pop("methods"), old["options"].pop("methods", {})
+    for name in mine.keys() & theirs.keys():
+        if any((folder.root / "frames" / name).glob("*.json")):
+            _same(f"method {name}", mine[name], theirs[name], path)
+    for part in ("setting", "cases", "options", "versions"):
+        _same(part, new[part], old[part], path)
+    added = [name for name in wanted.methods if name not in there.methods]
+    if added or any(mine[name] != theirs.get(name) for name in mine):
+        LOG.info("%s: methods %s", path, ", ".join((*there.methods, *added)))
+        options = {**wanted.options, "methods": {**there.options["methods"], **wanted.options["methods"]}}
+        folder.write(replace(wanted, methods=(*there.methods, *added), options=options))
+
+
+def _same(name: str, new: Any, old: Any, path: Any) -> None:
+    if isinstance(new, dict) and isinstance(old, dict):
+        for key in sorted(new.keys() | old.keys()):
+            _same(f"{name}: {key}", new.get(key), old.get(key), path)
+    elif new != old:
+        raise ValueError(
+            f"{path}: {name}: this run has {old!r}, {new!r} is asked for; numbers of two configurations do not mix: "
+            "choose another folder"
+        )
+
+
+def _plain(bench: Bench) -> dict[str, Any]:
+    """As JSON has it: lists, and numbers that are all floats."""
+    fields = {
+        "setting": bench.setting, "cases": list(bench.cases), "options": dict(bench.options),
+        "versions": dict(bench.versions),
+    }  # fmt: skip
+    return parse_json(json.dumps(fields))
