@@ -30,7 +30,7 @@ def view_study(path: Path) -> StudyView:
         if found["kind"] != "animate-x user study analysis" or found["format"] != 1:
             raise ValueError("not an analysis of a user study, format 1")
         tables = [_table(found, value, form) for value, form in (("win_rate", "{:.1%}"), ("score", "{:+.2f}"))]
-        return StudyView(f"User study {found['study']} ({found['setting']})", *tables, notes=_notes(found))
+        return StudyView(f"User study {found['study']}", *tables, notes=_notes(found))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: {reason}") from None
@@ -55,7 +55,9 @@ def _text(value: float, interval: Sequence[float] | None, form: str) -> str:
 
 def _notes(found: dict[str, Any]) -> list[str]:
     raters, cases = len(found["raters"]), len(found["cases"])
-    notes = [f"{raters} raters, {cases} cases; intervals: {found['confidence']:.0%}, raters resampled"]
+    notes = [
+        f"setting {found['setting']}, {raters} raters, {cases} cases; intervals: {found['confidence']:.0%}, raters resampled"
+    ]
     for name, outcome in found["questions"].items():
         if len(outcome["tiers"]) > 1:
             order = " > ".join("{" + ", ".join(group) + "}" for group in outcome["tiers"])
