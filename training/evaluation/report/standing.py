@@ -55,9 +55,8 @@ def _text(value: float, interval: Sequence[float] | None, form: str) -> str:
 
 def _notes(found: dict[str, Any]) -> list[str]:
     raters, cases = len(found["raters"]), len(found["cases"])
-    notes = [
-        f"setting {found['setting']}, {raters} raters, {cases} cases; intervals: {found['confidence']:.0%}, raters resampled"
-    ]
+    what = f"setting {found['setting']}, {raters} raters, {cases} cases"
+    notes = [f"{what}; intervals: {found['confidence']:.0%}, raters resampled"]
     for name, outcome in found["questions"].items():
         if len(outcome["tiers"]) > 1:
             order = " > ".join("{" + ", ".join(group) + "}" for group in outcome["tiers"])
