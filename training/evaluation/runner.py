@@ -54,7 +54,7 @@ class Request:
     methods: tuple[MethodSpec, ...] = ()
     note: str = ""
     cases: tuple[str, ...] = ()
-    backbones: dict[str, str] = field(default_factory=dict)
+    backbones: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
 

@@ -42,7 +42,8 @@ def test_prompts_of_a_language_model(tmp_path, capsys):
     asked = capsys.readouterr().out
     assert "Write 3 prompts" in asked and all(TEMPLATE.format(**example) in asked for example in EXAMPLES)
     (tmp_path / "answers.txt").write_text(
-        "1. A cute teapot with arms and legs dances in the snow.\n2) A cute pear with arms and legs dances at night.\n\n"
+        "1. A cute teapot with arms and legs dances in the snow.\n"
+        "2) A cute pear with arms and legs dances at night.\n\n"
         "- a cute TEAPOT with arms and legs dances in the snow\nSure!\n"
     )
     with pytest.raises(ValueError, match="2 usable prompts, expected 3; 1 repeat another, 1 are shorter"):
