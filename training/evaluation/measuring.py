@@ -96,7 +96,7 @@ class Measuring:
             return
         vectors: dict[str, np.ndarray] = {}
         for meter in self.meters.values():
-            vectors |= meter.clip_features(clip)
+            vectors |= meter.clip_features(clip, known=tuple(vectors))
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, overwrite=True) as temporary, naming_errors(path):
             save_file({n: np.ascontiguousarray(v) for n, v in sorted(vectors.items())}, temporary, {"key": key})
