@@ -48,9 +48,13 @@ class CheckpointMethod:
         self.sampling = self._sampling()
         Settings(**self.sampling)  # what is wrong with the numbers is said now
 
-    @cached_property
+    @property
     def facts(self) -> dict[str, Any]:
         """sha256 of the files, and every setting of sampling as it is in the end."""
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
         digests = {path: file_sha256(path) for path in set(self.files.values())}
         kind = self.device.partition(":")[0]
         return {

@@ -63,7 +63,7 @@ def _add_poses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="of DWPose; default: %(default)s")
     parser.add_argument("--accept", default="", help="cases that are scored whatever the rules say")
     parser.add_argument("--reject", default="", help="cases that are not")
-    for name, default in (("empty", 0.02), ("missing", 0.15), ("swaps", 0.05), ("outliers", 0.1), ("jitter", 0.08)):
+    for name, default in (("empty", 0.02), ("missing", 0.15), ("swaps", 0.05), ("outliers", 0.2), ("jitter", 0.08)):
         parser.add_argument(
             f"--{name}", type=float, default=default, help="the most there may be; default: %(default)s"
         )

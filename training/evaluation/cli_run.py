@@ -130,10 +130,9 @@ def _execute(options: argparse.Namespace, request: Request) -> Done:
             done = run_by_ray(request, options.ray, options.ray_workers, tell)
         else:
             done = run(request, shard_of(options.shard), tell)
-    say(
-        f"{options.out}: {done.cases} cases; {done.made} clips made, {done.scored} scored, {done.reused} found done; "
-        f"complete: {', '.join(done.complete) or 'no method yet'}"
-    )
+    told = f"{done.made} clips made, {done.scored} scored, {done.reused} found done"
+    told += f"; complete: {', '.join(done.complete) or 'no method yet'}"
+    say(f"{options.out}: {done.cases} cases; {told if request.methods else 'their inputs are there'}")
     return done
 
 
@@ -144,7 +143,7 @@ def _run(options: argparse.Namespace) -> None:
     methods = tuple(parse_method(text) for text in options.methods)
     done = _execute(options, _request(options, methods))
     if done.complete:
-        say(as_text(method_table(options.out, done.complete)))
+        say(as_text(method_table(options.out, done.complete), turned=True))
     elif not methods:
         say(f"{options.out}/cases: the inputs of methods that run elsewhere; give their results with --method")
 

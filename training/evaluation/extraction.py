@@ -21,7 +21,7 @@ class Extraction:
     facts: dict[str, Any]
 
 
-def open_extraction(files: Mapping[str, str]) -> Extraction | None:
+def open_extraction(files: Mapping[str, Any]) -> Extraction | None:
     """From `detector` and `pose_model`, or `mediapipe` (an interpreter); None when neither is given.
 
     Raises ValueError naming what is missing or cannot be opened.

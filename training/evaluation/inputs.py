@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -103,7 +103,7 @@ def make_inputs(found: CaseSet, name: str, options: Options, run: RunFolder, anc
     return inputs
 
 
-def chosen_frames(clip: Source, options: Options, count: int) -> Iterator[np.ndarray]:
+def chosen_frames(clip: Source, options: Options, count: int) -> Generator[np.ndarray, None, None]:
     """`count` frames from options.start on, every options.stride. Raises SetError when the clip ends before."""
     _, frames = clip.open(isolated=True)
     done = 0

@@ -48,10 +48,10 @@ class Measuring:
         }
 
     @classmethod
-    def open(cls, files: Mapping[str, str], settings: Mapping[str, Any]) -> Measuring:
+    def open(cls, files: Mapping[str, Any], settings: Mapping[str, Any]) -> Measuring:
         """Open every network, so that a wrong file is an error before the work. Raises ValueError naming it."""
         own = {name: path for name, path in files.items() if name not in Extraction.FILES}
-        backbones = Backbones(**own)  # pyright: ignore[reportArgumentType]
+        backbones = Backbones(**own)
         backbones.check()
         return cls(backbones, open_extraction(files), settings)
 
@@ -96,7 +96,7 @@ class Measuring:
             return
         vectors: dict[str, np.ndarray] = {}
         for meter in self.meters.values():
-            vectors |= meter.clip_features(clip)
+            vectors |= meter.clip_features(clip, known=tuple(vectors))
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, overwrite=True) as temporary, naming_errors(path):
             save_file({n: np.ascontiguousarray(v) for n, v in sorted(vectors.items())}, temporary, {"key": key})

@@ -54,7 +54,7 @@ class Request:
     methods: tuple[MethodSpec, ...] = ()
     note: str = ""
     cases: tuple[str, ...] = ()
-    backbones: dict[str, str] = field(default_factory=dict)
+    backbones: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,6 +87,8 @@ def run(request: Request, shard: Shard = (1, 1), progress: Advance | None = None
     record = _record(request, found, cases, anchors, methods, measuring)
     agree(folder, record)
     remove_stale(request.out)
+    for name, why in record.options["absent"].items():
+        LOG.info("%s is not measured: %s", name, why)
     work = _Work(request, found, folder, anchors, methods, measuring)
     mine = cases[shard[0] - 1 :: shard[1]]
     for number, case in enumerate(mine):
@@ -126,6 +128,7 @@ def _record(
         "set": {"name": found.name, "version": found.version},
         "pool": pool_digest(anchors) if anchors else "",
         "metrics": measuring.facts if measuring else {},
+        "absent": measuring.absent() if measuring else {},
         "methods": {name: method.facts for name, method in methods.items()},
     }
     return Bench(request.setting, cases, tuple(methods), options, versions())

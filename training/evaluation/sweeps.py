@@ -115,14 +115,17 @@ def write_curve(out: Path, what: str, points: Mapping[str, float]) -> Table:
     return [{"row": f"{what} {point[what]:g}"} | point["values"] for point in curve]
 
 
-def as_text(rows: Table) -> str:
-    """Columns for a terminal, the paper's first; the arrow says which way is better."""
+def as_text(rows: Table, *, turned: bool = False) -> str:
+    """For a terminal, the paper's metrics first; ^ and v say which way is better. turned: a line for each metric."""
     names = [name for name in COLUMNS if any(name in row for row in rows)]
     names += [name for row in rows[:1] for name in row if name in METRICS and name not in names]
     heads = ["", *(f"{name} {'^' if METRICS[name].better == 'higher' else 'v'}" for name in names)]
     cells = [[str(row["row"]), *(_cell(row, name) for name in names)] for row in rows]
-    widths = [max(len(line[column]) for line in [heads, *cells]) for column in range(len(heads))]
-    lines = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in [heads, *cells]]
+    table = [heads, *cells]
+    if turned:
+        table = [list(line) for line in zip(*table, strict=True)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    lines = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in table]
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 

@@ -42,7 +42,8 @@ def test_prompts_of_a_language_model(tmp_path, capsys):
     asked = capsys.readouterr().out
     assert "Write 3 prompts" in asked and all(TEMPLATE.format(**example) in asked for example in EXAMPLES)
     (tmp_path / "answers.txt").write_text(
-        "1. A cute teapot with arms and legs dances in the snow.\n2) A cute pear with arms and legs dances at night.\n\n"
+        "1. A cute teapot with arms and legs dances in the snow.\n"
+        "2) A cute pear with arms and legs dances at night.\n\n"
         "- a cute TEAPOT with arms and legs dances in the snow\nSure!\n"
     )
     with pytest.raises(ValueError, match="2 usable prompts, expected 3; 1 repeat another, 1 are shorter"):
@@ -71,7 +72,7 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
     folder, clips = write_small_set(tmp_path / "set", cases=3, references=1)
     good, shaky = clips[0].poses, clips[1].poses
     rng = np.random.default_rng(0)
-    shaky = replace(shaky, points=shaky.points + rng.normal(size=shaky.points.shape).astype(np.float32) * 8)
+    shaky = replace(shaky, points=shaky.points + rng.normal(size=shaky.points.shape).astype(np.float32) * 16)
     found = {0: good, 1: shaky, 2: empty(FRAMES, 64, 96)}
     calls = []
 
@@ -84,7 +85,7 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
     judged = screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
     opened = open_set(folder)
     assert opened.scored == ("case0",) and validate(folder) == [] and calls == [8, 1] * 3
-    assert judged["case1"]["jitter"] > 0.08 and "jitter" in judged["case1"]["reasons"][-1]
+    assert judged["case1"]["jitter"] > 0.24 and "jitter" in judged["case1"]["reasons"][-1]
     assert judged["case2"]["reasons"] == ["nobody was found in any frame"]
     assert judged["more0"]["reasons"] == ["there is no video"]
     assert load_openpose(opened.open("case0").poses).fps == 8.0 and (folder / "screening.png").is_file()

@@ -1,4 +1,4 @@
-"""Shards as tasks of a Ray cluster; with Ray missing, the command that installs it. A real one runs where it is there."""
+"""Shards as tasks of a Ray cluster; with Ray missing, the command that installs it."""
 
 import sys
 import types
@@ -37,7 +37,8 @@ def test_tasks_are_shards(request_, tmp_path, monkeypatch):
 
     fake = types.SimpleNamespace(
         is_initialized=lambda: False, init=lambda **options: asked.append(options), remote=remote, get=lambda x: x,
-        cluster_resources=lambda: {"CPU": 8.0, "GPU": 2.0}, wait=lambda waiting, num_returns: (waiting[:1], waiting[1:]),
+        cluster_resources=lambda: {"CPU": 8.0, "GPU": 2.0},
+        wait=lambda waiting, num_returns: (waiting[:1], waiting[1:]),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "ray", fake)
     done = run_by_ray(request_, "local")

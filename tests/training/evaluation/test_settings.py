@@ -1,4 +1,4 @@
-"""Settings: who drives, what the IPI reads, what the truth is, the same for every seed, and refused where it cannot be."""
+"""Settings: who drives, what the IPI reads, what the truth is; refused where it cannot be."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,7 @@ def test_what_cannot_be_is_said(root, tmp_path):
     for changes, message in (
         ({"setting": "rescaled"}, "pool: `rescaled`"), ({"setting": "long", "frames": 32}, "at least 96, got 32"),
         ({"pool": "x"}, "belongs to the setting 'rescaled'"), ({"width": 60}, "multiple of 8"),
-        ({"setting": "best"}, "expected one of self"), ({"omit": ("wings",), "setting": "omitted"}, "unknown body part"),
+        ({"setting": "best"}, "expected one of self"), ({"setting": "omitted", "omit": ("x",)}, "unknown body part"),
         ({"align": "full"}, "belongs to the setting 'cross'"), ({"omit_share": 0.0}, "above 0"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):

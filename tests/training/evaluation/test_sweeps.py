@@ -1,4 +1,4 @@
-"""The tables of the paper in its rows: filled where a checkpoint is, `not run` elsewhere, and those of docs/ablations.md."""
+"""The tables of the paper in its rows: filled where a checkpoint is, `not run` elsewhere."""
 
 import json
 import re

@@ -89,7 +89,7 @@ def test_refusals_and_failures_are_told(server):
         comfy.run({})
     answers["/prompt"] = 200, json.dumps({"prompt_id": "n"})
     answers["/history/n"] = 200, "{}"
-    with pytest.raises(ComfyError, match="did not end in 0.3 seconds"):
+    with pytest.raises(ComfyError, match=r"did not end in 0\.3 seconds"):
         comfy.run({})
     told = ["execution_error", {"node_type": "KSampler", "node_id": "5", "exception_message": "out of memory"}]
     answers["/history/n"] = 200, json.dumps({"n": {"status": {"status_str": "error", "messages": [told]}}})
@@ -109,7 +109,8 @@ def test_methods_need_a_server_and_a_slot(server, tmp_path):
     url, answers = server
     graph = workflows.picture_of_noise(tmp_path / "graph.json")
     for options, message in (
-        ("", "url: where ComfyUI runs"), (f",url={url}", "no slot takes the case"), (f",url={url},colour=1", "unknown option 'colour'"),
+        ("", "url: where ComfyUI runs"), (f",url={url}", "no slot takes the case"),
+        (f",url={url},colour=1", "unknown option 'colour'"),
     ):  # fmt: skip
         with pytest.raises(MethodError, match=message):
             open_method(parse_method(f"g={graph}{options}"))

@@ -135,12 +135,13 @@ class ClipMeter:
             values |= pose_values(self.extract(read_clip(made)), poses)
         return {m.name: values[m.name] for m in able if m.name in values}
 
-    def clip_features(self, frames: Clip) -> dict[str, np.ndarray]:
+    def clip_features(self, frames: Clip, *, known: Collection[str] = ()) -> dict[str, np.ndarray]:
         """Feature vectors of a clip for the distances between sets: name of the features -> [n, width] float32.
 
-        n is frames, windows or 1 as the features say; a clip shorter than a window has none of `windows16`.
+        known: names that are left out, for the other preset has them. n is frames, windows or 1 as the features say; a
+        clip shorter than a window has none of `windows16`.
         """
-        collectors = self._collectors()
+        collectors = self._collectors(known)
         for frame in read_clip(frames) if collectors else ():
             for one in collectors:
                 one.add(frame)
@@ -243,10 +244,10 @@ class ClipMeter:
                 frame = resize_linear(frame, other.shape[1], other.shape[0])
             yield frame, other
 
-    def _collectors(self) -> list[Collector]:
+    def _collectors(self, known: Collection[str]) -> list[Collector]:
         wanted = [m for m in self.metrics.values() if m.of == "set" and not self._lacks(m, ())]
         names = {_FEATURES[m.name].replace("segments", "frames") for m in wanted}
-        return [collector(name, self.backbones) for name in sorted(names)]
+        return [collector(name, self.backbones) for name in sorted(names - set(known))]
 
 
 IDENTITY = {
