@@ -66,7 +66,9 @@ def straight(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stops", [(1,), (2,), (3,), (4,), (1, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "stops", [(2,), (1, 1, 1, 1), *(pytest.param((k,), marks=pytest.mark.slow) for k in (1, 3, 4))]
+)
 def test_interrupted_equals_straight(straight, tmp_path, stops):
     for number, after in enumerate(stops):
         torch.manual_seed(number)  # a new process knows nothing of the old one's generator
@@ -82,9 +84,10 @@ def test_interrupted_equals_straight(straight, tmp_path, stops):
     assert final(straight).state["position"] == [3, 1]
 
 
-def test_workers_change_nothing(straight, tmp_path):
-    settings = config(data={"accumulate": 2, "workers": 2})
-    assert trainer(tmp_path, settings).run(StopAt(2)) == signal.SIGTERM
+@pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_workers_change_nothing(straight, tmp_path, later):
+    with_workers, settings = (config(data={"accumulate": 2, "workers": count}) for count in (2, later))
+    assert trainer(tmp_path, with_workers).run(StopAt(2)) == signal.SIGTERM
     trainer(tmp_path, settings, resume=True).run()
     found, wanted = final(tmp_path), final(straight)
     for group in ("model", "ema", "optimiser-exp_avg", "optimiser-exp_avg_sq"):
