@@ -26,7 +26,7 @@ from PIL import Image
 
 from animatex_core.pose.io import save_openpose
 from animatex_core.pose.keypoints import empty
-from animatex_core.video import write_video
+from animatex_core.video import read_frames, write_video
 from tests.training.data_files import SIZE, settings, write_networks, write_videos
 
 ROOT = Path(__file__).parents[2]
@@ -307,6 +307,43 @@ def test_ray_is_asked_for_only_when_wanted(tmp_path, networks, monkeypatch):
     prepare(sources, tmp_path / "here", frames_settings(networks))
     assert started == [{"address": None, "log_to_driver": False}]
     assert contents(tmp_path / "data") == contents(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_writes_the_same_bytes(tmp_path, networks):
+    ray = pytest.importorskip("ray", reason='pip install "ray"')
+    write_videos(tmp_path / "videos", 3)
+    sources = find_sources(tmp_path / "videos")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        done = prepare(sources, tmp_path / "ray", frames_settings(networks), ray="auto")
+        again = prepare(sources, tmp_path / "ray", frames_settings(networks), ray="auto")
+    finally:
+        ray.shutdown()
+    prepare(sources, tmp_path / "here", frames_settings(networks))
+    assert (len(done.index.clips), done.reused, again.reused) == (3, 0, 3)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+
+
+def test_poses_by_dwpose(tmp_path, networks):
+    """Networks of the true sizes, inputs and outputs that answer by a formula: the backend as prepare runs it."""
+    pytest.importorskip("onnx")
+    from animatex_core.pose.dwpose import DWPose
+    from tests.parity.networks import write_detector, write_pose
+
+    write_videos(tmp_path / "videos", 1)
+    files = tmp_path / "yolox_l.onnx", tmp_path / "dw-ll_ucoco_384.onnx"
+    write_detector(files[0], [(10, 8, 54, 90, 0.9, 0, 2)], *SIZE)
+    write_pose(files[1])
+    chosen = frames_settings(networks, pose="dwpose", detector=files[0], pose_model=files[1])
+    done = prepare(find_sources(tmp_path / "videos"), tmp_path / "data", chosen)
+    wanted, _ = DWPose.load(*files).extract(read_frames(tmp_path / "videos" / "clip_000.mp4"), person="main")
+    found = ClipFile(tmp_path / "data", done.index.clips[0])
+    np.testing.assert_allclose(found.read("points"), wanted.points[:, 0], atol=1e-3)
+    np.testing.assert_allclose(found.read("scores"), wanted.scores[:, 0], atol=1e-6)
+    write_pose(files[1], score=0.5)
+    again = prepare(find_sources(tmp_path / "videos"), tmp_path / "data", chosen)
+    assert again.reused == 0 and again.index.clips[0].clip != done.index.clips[0].clip
 
 
 def test_settings_are_checked_before_anything_is_read(networks):
