@@ -95,6 +95,21 @@ def test_workers_change_nothing(straight, tmp_path, later):
     assert losses(tmp_path) == losses(straight)
 
 
+@pytest.mark.slow
+def test_eight_bit_adamw_is_resumed_exactly(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="pip install bitsandbytes")
+    wide = {"unet": {"width": 64, "head_width": 16, "groups": 4, "context_width": 32}}  # small tensors stay in float32
+    settings = config(model=wide, optimiser={"kind": "adamw8bit", "rate": 1e-3, "ipi_rate": 1e-3})
+    straight = trainer(tmp_path / "straight", settings)
+    straight.run()
+    assert trainer(tmp_path / "stopped", settings).run(StopAt(2)) == signal.SIGTERM
+    trainer(tmp_path / "stopped", settings, resume=True).run()
+    found, wanted = final(tmp_path / "stopped"), final(tmp_path / "straight")
+    assert any(t.dtype == torch.uint8 for t in wanted.tensors["optimiser-state1"].values())
+    for group, tensors in wanted.tensors.items():
+        assert all(torch.equal(found.tensors[group][name], t) for name, t in tensors.items()), group
+
+
 def test_the_generator_of_torch_is_taken_up_again(tmp_path):
     torch.manual_seed(5)
     first = trainer(tmp_path, config())
