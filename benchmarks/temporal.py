@@ -12,54 +12,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-import weakref
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from animatex_core.config import RELEASED, with_unet
 from animatex_core.layers import Layers
 from animatex_core.selective_scan import fused_kernel
 from animatex_core.temporal import temporal_module
 
+from .memory import PeakOfTensors
 from .timing import interleave
 
 FRAMES = (16, 32, 64, 128, 256, 512)
 KINDS = ("attention", "mamba")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-class PeakOfTensors(TorchDispatchMode):
-    """Bytes of the storages that operations made while it was entered and that are alive at the same time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive = self.peak = 0
-        self.seen: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and count what it made; a view or an in-place result has its input's storage."""
-        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage()._cdata not in given | self.seen:
-                self._count(tensor.untyped_storage())
-        return out
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        self.seen.add(key)
-        self.alive += size
-        self.peak = max(self.peak, self.alive)
-        weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self.seen.discard(key)
-        self.alive -= size
 
 
 def module_of(kind: str, device: str, dtype: torch.dtype) -> nn.Module:

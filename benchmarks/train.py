@@ -5,7 +5,9 @@
 
 The share of the floor is the work that the plan counts (268 TFLOP a clip of 32 frames at 512x768, 357 when everything
 is computed again) over `--peak` TFLOP/s. Headroom: clips a second that the loader alone delivers over those trained on.
-Memory on a GPU is what PyTorch allocated at most; activations alone are the estimate of the plan.
+Memory is the most of a step beyond weights, their average and the optimiser: gradients, activations and work space. On
+a GPU as PyTorch's allocator counts it, on a CPU the bytes of all tensors alive at the same time; beside it the estimate
+of the plan for the same.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from animatex_training.sharding import Ranks
 from animatex_training.sources import find_sources
 from animatex_training.synthetic_clips import make_clips, write_clips
 from animatex_training.trainer import Trainer
+
+from .memory import PeakOfTensors
 
 ASSETS = Path(__file__).parents[1] / "training" / "assets"
 WARM_UP = 2
@@ -73,22 +77,32 @@ def measured(config: TrainConfig, size: tuple[int, int], steps: int, peak: float
     clips = config.data.batch * config.data.accumulate
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, data, Path(folder) / "run", Ranks(), device)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        speed = rate(training_steps(trainer), steps, clips)
+        work = training_steps(trainer)
+        speed = rate(work, steps, clips)
+        trainer.optimiser.zero_grad(set_to_none=True)
+        peak_bytes = most_of(work, device)
         loader = rate(iter(trainer.feed.batches()), steps, config.data.batch)
     levels = ",".join(map(str, config.run.checkpoint_levels)) or "none"
-    work = f"{plan.work / 1e12:.4g} TFLOP a clip, {speed * plan.work / 1e12 / peak:.1%} of {peak:g} TFLOP/s"
-    lines.append(f"checkpointed levels {levels:<8} {speed:7.2f} clips/s; {work}")
+    share = f"{plan.work / 1e12:.4g} TFLOP a clip, {speed * plan.work / 1e12 / peak:.1%} of {peak:g} TFLOP/s"
+    lines.append(f"checkpointed levels {levels:<8} {speed:7.2f} clips/s; {share}")
     lines.append(f"  data loader {loader:.1f} clips/s: headroom {loader / speed:.1f}x")
-    lines.append(f"  activations by plan {plan.activations / 2**30:.3f} GiB{_peak(device)}")
+    estimate = (plan.gradients + plan.activations) / 2**20
+    lines.append(
+        f"  a step takes {peak_bytes / 2**20:.1f} MiB at most; gradients and activations by plan {estimate:.1f} MiB"
+    )
     return lines
 
 
-def _peak(device: torch.device) -> str:
-    if device.type != "cuda":
-        return ""
-    return f"; allocated at most {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB in all"
+def most_of(batches: Iterator[Any], device: torch.device) -> int:
+    """Bytes that the next step takes beyond what there was."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        next(batches)
+        return torch.cuda.max_memory_allocated() - before
+    with PeakOfTensors() as counter:
+        next(batches)
+    return counter.peak
 
 
 def main() -> int:

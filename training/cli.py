@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -109,7 +110,8 @@ def _train(options: argparse.Namespace) -> int:
     from .trainer import Trainer
 
     given = {"data.folder": options.data, "start.weights": options.start}
-    changes = [f"{key}='{path}'" for key, path in given.items() if path is not None]
+    # A JSON string is one of TOML as well, whatever the path holds.
+    changes = [f"{key}={json.dumps(str(p), ensure_ascii=False)}" for key, p in given.items() if p is not None]
     config = read_config(options.config, [*options.changes, *changes])
     device = pick_device(config.run.device)
     if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:

@@ -71,15 +71,34 @@ class Plan:
         ]
 
 
+@dataclass(frozen=True)
+class Traced:
+    """What one forward pass of a configuration computes and keeps; checkpointed levels do not matter to it."""
+
+    trace: Trace
+    parameters: int
+    learning: int
+
+
 def make_plan(config: TrainConfig, height: int, width: int, world: int = 1) -> Plan:
     """Figures for clips of height x width pixels. Raises ValueError when that cannot be run."""
+    return plan_of(config, traced(config, height, width), world)
+
+
+def traced(config: TrainConfig, height: int, width: int) -> Traced:
+    """A forward pass on height x width pixels without memory. Raises ValueError when that cannot be run."""
     if height % 8 or width % 8 or min(height, width) < 8:
         raise ValueError(f"the size: expected multiples of 8, got {width}x{height}")
     trace = Trace()
     network = _network(config, network_config(config.model), trace)
     trace.run(config, network, height // 8, width // 8)
-    parameters = sum(p.numel() for p in network.parameters())
     learning = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return Traced(trace, sum(p.numel() for p in network.parameters()), learning)
+
+
+def plan_of(config: TrainConfig, found: Traced, world: int = 1) -> Plan:
+    """Figures from a forward pass of this configuration, in each of `world` processes."""
+    trace, parameters, learning = found.trace, found.parameters, found.learning
     frozen = HALVES[config.run.frozen_precision].itemsize * (parameters - learning)
     half = config.run.precision != "fp32"
     cast = 2 * (learning + (parameters - learning if config.run.frozen_precision == "fp32" else 0)) if half else 0

@@ -90,6 +90,8 @@ def prepare_video(job: Job) -> Result:
 
 def _prepare(job: Job) -> Result:
     settings, networks = job.settings, _open_networks(job.settings)
+    if settings.pose == "given" and job.source.poses is None:
+        raise ValueError("no poses beside it; give them, or read them with --pose dwpose or --pose mediapipe")
     fps, frames = job.source.open(settings.isolated)
     stride = max(1, round(fps / settings.most_fps))
     thumbs = [thumbnail(frame) for frame in islice(frames, 0, None, stride)]
@@ -116,8 +118,7 @@ def _too_short(frames: int, cuts: list[int], settings: PrepareSettings) -> str:
 def _given_poses(source: Source, frames: int, stride: int, settings: PrepareSettings) -> PoseSequence | None:
     if settings.pose != "given":
         return None
-    if source.poses is None:
-        raise ValueError(f"{source.video}: no poses beside it; give them, or read them with --pose dwpose or mediapipe")
+    assert source.poses is not None
     poses = load_openpose(source.poses).person(0).frames(slice(None, None, stride))
     if len(poses) != frames:
         raise ValueError(f"{source.poses}: poses of {len(poses)} frames, the video has {frames}")

@@ -68,7 +68,8 @@ class Snapshot:
         """A tensor of the optimiser's where it was: beside its parameter and spread like it; step counts of plain
         AdamW stay on the CPU."""
         if value.shape != parameter.shape:
-            return value.to(parameter.device) if self.optimiser.param_groups[0].get("fused") else value
+            stays = value.ndim == 0 and not self.optimiser.param_groups[0].get("fused")
+            return value if stays else value.to(parameter.device)
         target = torch.empty_like(parameter.detach(), dtype=value.dtype)
         put(target, value)
         return target

@@ -70,7 +70,8 @@ def find_sources(place: Path, layout: str = "auto", common: Source | None = None
     """The videos of a folder or a manifest, in the order of their names.
 
     layout: "folder" (any videos inside, poses beside them as NAME.json), "manifest" (.jsonl or .csv), "tiktok"
-    (NUMBER/images/*.png), "ubc-fashion" (train/*.mp4), or "auto": a file is a manifest, a folder is "folder".
+    (NUMBER/images/*.png, poses as NUMBER.json), "ubc-fashion" (train/*.mp4, poses as train/NAME.json), or "auto": a
+    file is a manifest, a folder is "folder".
     common: its source, licence and consent hold where a video has none of its own.
     Raises ValueError: nothing there, or a manifest with an unknown or missing field.
     """
@@ -108,7 +109,10 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _tiktok(folder: Path) -> list[Source]:
     folders = sorted(p / "images" for p in folder.iterdir() if (p / "images").is_dir())
-    return [Source(video=p, name=p.parent.name, fps=TIKTOK_FPS, licence=TIKTOK_TERMS) for p in folders]
+    return [
+        Source(video=p, poses=_beside(p.parent), name=p.parent.name, fps=TIKTOK_FPS, licence=TIKTOK_TERMS)
+        for p in folders
+    ]
 
 
 def _fashion(folder: Path) -> list[Source]:

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from animatex_core.cli import main as core_cli
 from animatex_core.video import read_frames
 from tests.training import chain
+from tests.training.in_comfyui import in_comfyui
 
 pytest.importorskip("diffusers", reason='pip install "animate-x[offline]"')
 STEPS = 450  # about seven minutes of one processor
@@ -39,16 +40,34 @@ def test_from_videos_to_an_animation(tmp_path, data):
     assert animate(data.parent, model).stat().st_size > 0
 
 
-@pytest.mark.slow
-def test_a_few_clips_are_learned_by_heart(tmp_path, data):
-    run = chain.train(data, tmp_path / "run", STEPS, f"watch.sample_every={STEPS}")
-    found = chain.decibels(run)
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory, data):
+    """A run that has learned three clips by heart, and its exported file."""
+    folder = tmp_path_factory.mktemp("learned")
+    run = chain.train(data, folder / "run", STEPS, f"watch.sample_every={STEPS}")
+    return run, chain.export_bundle(run, folder / "model.safetensors")
+
+
+def assert_own_is_nearest(found):
+    """PSNR [made][target]: each clip is nearer to its own target than to any other, by 3 dB."""
     for number, row in enumerate(found):
         others = [value for other, value in enumerate(row) if other != number]
         assert row[number] - max(others) > 3, found
+
+
+@pytest.mark.slow
+def test_a_few_clips_are_learned_by_heart(learned, data):
+    run, model = learned
+    assert_own_is_nearest(chain.decibels(run))
     curve = [loss for _, loss in chain.losses(run)]
     assert sum(curve[-5:]) < 0.5 * sum(curve[:5])
-    assert animate(data.parent, chain.export_bundle(run, tmp_path / "model.safetensors")).stat().st_size > 0
+    assert animate(data.parent, model).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_learned_clips_are_made_in_comfyui(learned, data, tmp_path):
+    """By the nodes of a real server; it needs COMFYUI_PATH and COMFYUI_PYTHON."""
+    assert_own_is_nearest(in_comfyui(tmp_path, learned[1], data.parent / "videos"))
 
 
 def test_single_frames_first_then_clips_from_their_weights(tmp_path, data):

@@ -3,7 +3,7 @@
 import pytest
 from animatex_training.cli import main
 from animatex_training.config_file import network_config, preset_names, read_config
-from animatex_training.plan import make_plan
+from animatex_training.plan import plan_of, traced
 
 from tests.training.fakes import small_config
 
@@ -78,21 +78,26 @@ def test_no_ipi_at_all():
     assert network_config(read_config("tiny", ['model.unet.motion_attention="none"']).model).ipi is None
 
 
-def test_the_plan_of_the_paper_has_the_known_work(capsys):
-    assert main(["plan", "paper", "--gpu", "h200", "--processes", "8"]) == 0
-    told = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def paper():
+    """Plans of the paper's training, by checkpointed levels."""
+    found = traced(read_config("paper"), 768, 512)
+    levels = ([0, 1], [], [0, 1, 2, 3])
+    return {len(some): plan_of(read_config("paper", [f"run.checkpoint_levels={some}"]), found, 8) for some in levels}
+
+
+def test_the_plan_of_the_paper_has_the_known_work(paper):
+    told = "\n".join(paper[2].lines(read_config("paper"), "h200", 8))
     assert "1,817,708,556" in told and "89.2" in told and "it fits into 141 GB" in told
-    plan = make_plan(read_config("paper", ["run.checkpoint_levels=[]"]), 768, 512)
-    assert abs(plan.forward / 89.3e12 - 1) < 0.01  # measured on the released network
-    assert abs(plan.work / 268e12 - 1) < 0.01 and plan.again == 0
-    full = make_plan(read_config("paper", ["run.checkpoint_levels=[0,1,2,3]"]), 768, 512)
-    assert abs(full.work / 357e12 - 1) < 0.02 and full.activations < 0.5 * plan.activations
+    assert abs(paper[0].forward / 89.3e12 - 1) < 0.01  # measured on the released network
+    assert abs(paper[0].work / 268e12 - 1) < 0.01 and paper[0].again == 0
+    assert abs(paper[4].work / 357e12 - 1) < 0.02 and paper[4].activations < 0.5 * paper[0].activations
+    assert paper[4].activations < paper[2].activations < paper[0].activations
+    assert "does NOT fit into 24 GB" in "\n".join(paper[2].lines(read_config("paper"), "rtx4090", 8))
 
 
 def test_the_plans_of_the_small_presets_fit_24_gb(capsys):
     for preset in ("finetune-24gb", "lora"):
         assert main(["plan", preset, "--gpu", "rtx4090"]) == 0
         assert "it fits into 24 GB" in capsys.readouterr().out
-    assert main(["plan", "paper", "--gpu", "rtx4090"]) == 0
-    assert "does NOT fit" in capsys.readouterr().out
     assert main(["plan", "paper", "--size", "511x768"]) == 1

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from animatex_training.augment import ReadSettings, draw_window, read_settings
+from animatex_training.augment import ReadSettings, draw_window, explicit_pose, read_settings
 from animatex_training.config import DataSettings
 from animatex_training.dataset import ClipDataset
 from animatex_training.open_data import open_data
@@ -88,12 +88,18 @@ def test_the_explicit_pose_indicator_changes_the_drawn_poses_only(folder):
         assert differing(plain[Draw(0, seed)], always[Draw(0, seed)]) == {"pose"}
 
 
-def test_lambda_is_the_share_of_samples_that_are_transformed(folder):
-    plain = ClipDataset(folder, 1, ReadSettings(probability=0.0))
-    for probability in (0.98, 0.8, 0.5):
-        dataset = ClipDataset(folder, 1, ReadSettings(probability=probability))
-        changed = sum(bool(differing(plain[Draw(0, s)], dataset[Draw(0, s)])) for s in range(100))
-        assert abs(changed / 100 - probability) < 0.12
+@pytest.mark.parametrize(
+    ("probability", "draws", "off"), [(1.0, 40, 0), (0.98, 400, 0.025), (0.8, 200, 0.1), (0.5, 200, 0.12), (0.0, 40, 0)]
+)
+def test_lambda_is_the_share_of_samples_that_are_transformed(folder, probability, draws, off):
+    dataset = ClipDataset(folder, 1, ReadSettings(probability=probability))
+    driver = load_openpose(folder.parent / "videos" / "clip_000.json").frames(slice(3, 4))
+    changed = 0
+    for seed in range(draws):
+        rng = np.random.default_rng(seed).spawn(2)[1]
+        found = explicit_pose(driver, dataset.pool, rng, dataset.settings).poses
+        changed += not (np.array_equal(found.points, driver.points) and np.array_equal(found.scores, driver.scores))
+    assert abs(changed / draws - probability) <= off
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,49 @@ from animatex_training.sharding import Ranks
 from animatex_training.trainer import CHECKPOINTS, Trainer
 
 from tests.training.fakes import fake_data, small_config
-from tests.training.two_processes import STEPS
+from tests.training.two_processes import KINDS, STEPS
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="gloo on Windows needs another set-up")
 
 
-def start(folder, sharding, task):
+def start(folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     return [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), sharding, task],
+            [sys.executable, str(SCRIPT), str(folder)],
             env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
     ]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of the two processes: the one that killed itself, and the other."""
+
+    folder: Path
+    killed: int
+    survived: int
+    seconds: float  # from the death of one to the end of the other
+    errors: str
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Both kinds of sharding in the same two processes, and then the end of one of them."""
+    folder = tmp_path_factory.mktemp("two")
+    survivor, doomed = start(folder)
+    _, told = doomed.communicate(timeout=400)
+    assert (folder / "die" / "killed").exists(), told[-3000:]
+    began = time.monotonic()
+    _, errors = survivor.communicate(timeout=60)
+    return Ended(folder, doomed.returncode, survivor.returncode, time.monotonic() - began, errors)
 
 
 def losses(folder):
@@ -52,18 +76,16 @@ def one_process(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("sharding", ["ddp", "fully_shard"])
-def test_two_processes_equal_one(one_process, tmp_path, sharding):
-    for process in start(tmp_path, sharding, "train"):
-        _, errors = process.communicate(timeout=400)
-        assert process.returncode == 0, errors[-3000:]
-    assert torch.allclose(torch.tensor(losses(tmp_path)), torch.tensor(losses(one_process)), rtol=1e-5, atol=0)
-    facts = [json.loads((tmp_path / f"facts-{rank}.json").read_text()) for rank in range(2)]
+@pytest.mark.parametrize("sharding", KINDS)
+def test_two_processes_equal_one(one_process, two, tmp_path, sharding):
+    folder = two.folder / sharding
+    assert torch.allclose(torch.tensor(losses(folder)), torch.tensor(losses(one_process)), rtol=1e-5, atol=0)
+    facts = [json.loads((folder / f"facts-{rank}.json").read_text()) for rank in range(2)]
     assert all(fact["sharded"] == (sharding == "fully_shard") for fact in facts)
     if sharding == "fully_shard":
         assert all(fact["local"] < 0.6 * fact["all"] for fact in facts)
-    assert list((tmp_path / "samples").glob("step-00000003/*.mp4"))
-    found, wanted = (Checkpoints(f / CHECKPOINTS, 3).read(STEPS) for f in (tmp_path, one_process))
+    assert list((folder / "samples").glob("step-00000003/*.mp4"))
+    found, wanted = (Checkpoints(f / CHECKPOINTS, 3).read(STEPS) for f in (folder, one_process))
     for group in ("model", "ema", "optimiser-exp_avg"):
         for name, tensor in wanted.tensors[group].items():
             assert torch.allclose(found.tensors[group][name], tensor, rtol=1e-3, atol=1e-5), (group, name)
@@ -74,11 +96,7 @@ def test_two_processes_equal_one(one_process, tmp_path, sharding):
     assert all(torch.equal(p, found.tensors["model"][n]) for n, p in alone.parameters.items())
 
 
-def test_when_one_process_is_killed_the_other_ends_with_an_error(tmp_path):
-    survivor, killed = start(tmp_path, "ddp", "die")
-    killed.communicate(timeout=400)
-    assert killed.returncode == -signal.SIGKILL
-    began = time.monotonic()
-    _, errors = survivor.communicate(timeout=60)
-    assert survivor.returncode not in (0, None) and time.monotonic() - began < 60
-    assert "Error" in errors
+def test_when_one_process_is_killed_the_other_ends_with_an_error(two):
+    assert two.killed == -signal.SIGKILL
+    assert two.survived not in (0, None, -signal.SIGKILL) and two.seconds < 60
+    assert "Error" in two.errors

@@ -66,7 +66,9 @@ def straight(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stops", [(1,), (2,), (3,), (4,), (1, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "stops", [(2,), (1, 1, 1, 1), *(pytest.param((k,), marks=pytest.mark.slow) for k in (1, 3, 4))]
+)
 def test_interrupted_equals_straight(straight, tmp_path, stops):
     for number, after in enumerate(stops):
         torch.manual_seed(number)  # a new process knows nothing of the old one's generator
@@ -82,14 +84,30 @@ def test_interrupted_equals_straight(straight, tmp_path, stops):
     assert final(straight).state["position"] == [3, 1]
 
 
-def test_workers_change_nothing(straight, tmp_path):
-    settings = config(data={"accumulate": 2, "workers": 2})
-    assert trainer(tmp_path, settings).run(StopAt(2)) == signal.SIGTERM
+@pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_workers_change_nothing(straight, tmp_path, later):
+    with_workers, settings = (config(data={"accumulate": 2, "workers": count}) for count in (2, later))
+    assert trainer(tmp_path, with_workers).run(StopAt(2)) == signal.SIGTERM
     trainer(tmp_path, settings, resume=True).run()
     found, wanted = final(tmp_path), final(straight)
     for group in ("model", "ema", "optimiser-exp_avg", "optimiser-exp_avg_sq"):
         assert all(torch.equal(found.tensors[group][name], t) for name, t in wanted.tensors[group].items())
     assert losses(tmp_path) == losses(straight)
+
+
+@pytest.mark.slow
+def test_eight_bit_adamw_is_resumed_exactly(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="pip install bitsandbytes")
+    wide = {"unet": {"width": 64, "head_width": 16, "groups": 4, "context_width": 32}}  # small tensors stay in float32
+    settings = config(model=wide, optimiser={"kind": "adamw8bit", "rate": 1e-3, "ipi_rate": 1e-3})
+    straight = trainer(tmp_path / "straight", settings)
+    straight.run()
+    assert trainer(tmp_path / "stopped", settings).run(StopAt(2)) == signal.SIGTERM
+    trainer(tmp_path / "stopped", settings, resume=True).run()
+    found, wanted = final(tmp_path / "stopped"), final(tmp_path / "straight")
+    assert any(t.dtype == torch.uint8 for t in wanted.tensors["optimiser-state1"].values())
+    for group, tensors in wanted.tensors.items():
+        assert all(torch.equal(found.tensors[group][name], t) for name, t in tensors.items()), group
 
 
 def test_the_generator_of_torch_is_taken_up_again(tmp_path):

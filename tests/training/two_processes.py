@@ -1,6 +1,7 @@
-"""A process of a small distributed run: python two_processes.py FOLDER SHARDING TASK, with torchrun's variables set.
+"""A process of small distributed runs: python two_processes.py FOLDER, with torchrun's variables set.
 
-train: three steps, a checkpoint, losses and kinds of parameters as JSON. die: process 1 kills itself after a step.
+One after the other, in FOLDER/ddp and FOLDER/fully_shard: three steps, a checkpoint, losses and kinds of parameters as
+JSON. Then process 1 writes a file and kills itself after a step, and process 0 goes on with another step.
 """
 
 import json
@@ -20,33 +21,46 @@ from animatex_training.trainer import Trainer
 from tests.training.fakes import fake_data, small_config
 
 STEPS = 3
+KINDS = ("ddp", "fully_shard")
+CPU = torch.device("cpu")
 
 
-def main(folder, sharding, task):
-    torch.set_num_threads(1)
-    device = torch.device("cpu")
-    settings = small_config(
+def settings(sharding):
+    return small_config(
         run={"steps": STEPS, "sharding": sharding, "timeout": 40},
         data={"batch": 1, "accumulate": 2},
         watch={"sample_every": 3, "samples": 1, "sampling_steps": 1},
     )
-    with processes(device, settings.run.timeout) as ranks:
-        trainer = Trainer(settings, fake_data(batch=1), folder, ranks, device)
-        if task == "die":
-            batches = trainer.feed.batches()
-            trainer._train_step(batches)
-            if ranks.rank == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-            trainer._train_step(batches)
-            return
-        trainer.run()
-        facts = {
-            "sharded": all(isinstance(p, DTensor) for p in trainer.parameters.values()),
-            "local": sum(p.to_local().numel() for p in trainer.parameters.values() if isinstance(p, DTensor)),
-            "all": sum(p.numel() for p in trainer.parameters.values()),
-        }
-        (folder / f"facts-{ranks.rank}.json").write_text(json.dumps(facts))
+
+
+def train(folder, sharding, ranks):
+    trainer = Trainer(settings(sharding), fake_data(batch=1), folder, ranks, CPU)
+    trainer.run()
+    facts = {
+        "sharded": all(isinstance(p, DTensor) for p in trainer.parameters.values()),
+        "local": sum(p.to_local().numel() for p in trainer.parameters.values() if isinstance(p, DTensor)),
+        "all": sum(p.numel() for p in trainer.parameters.values()),
+    }
+    (folder / f"facts-{ranks.rank}.json").write_text(json.dumps(facts))
+
+
+def die(folder, ranks):
+    trainer = Trainer(settings("ddp"), fake_data(batch=1), folder, ranks, CPU)
+    batches = trainer.feed.batches()
+    trainer._train_step(batches)
+    if ranks.rank == 1:
+        (folder / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    trainer._train_step(batches)
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    with processes(CPU, settings("ddp").run.timeout) as ranks:
+        for sharding in KINDS:
+            train(folder / sharding, sharding, ranks)
+        die(folder / "die", ranks)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]))
