@@ -210,8 +210,8 @@ class _Work:
 
 def remove_stale(folder: Path) -> None:
     """What killed runs left unfinished, once it is too old to be another shard's."""
-    for path in folder.rglob(".*.partial*"):
-        with suppress(OSError):  # another shard was faster
+    with suppress(OSError):  # another shard was faster
+        for path in folder.rglob(".*.partial*"):
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -153,6 +153,18 @@ def test_methods_are_added_but_not_exchanged(request_, sets, tmp_path):
         run(changed(request_, out=tmp_path / "full"))
 
 
+def test_inputs_alone_come_first(request_, sets):
+    inputs = changed(request_, methods=())
+    assert run(inputs).made == 0 and (request_.out / "cases/case0/poses.json").is_file()
+    before = contents(request_.out)
+    done = run(changed(request_, methods=sets[1][:1]))
+    assert done.complete == ("copy",) and RunFolder(request_.out).bench().options["metrics"]["backbones"]
+    after = contents(request_.out)
+    assert {name for name in before if before[name] != after[name]} == {"bench.json"}
+    run(inputs)
+    assert contents(request_.out) == after
+
+
 def test_shards_make_the_whole(request_, tmp_path):
     run(changed(request_, out=tmp_path / "whole"))
     first = run(request_, (1, 2))
