@@ -140,5 +140,5 @@ def test_folders_of_pictures_keep_their_numbers(tmp_path):
     found = open_set(tmp_path / "set")
     case = found.open("00335", deep=True)
     assert (found.cases, found.scored, case.fps) == (("00335", "00336"), (), 15.0)
-    fps, frames = case.clip("video").open()
+    _, frames = case.clip("video").open()
     assert all((frame == clips[0].frames[2 * i]).all() for i, frame in enumerate(frames)) and "research" in case.license
