@@ -153,6 +153,32 @@ def test_methods_are_added_but_not_exchanged(request_, sets, tmp_path):
         run(changed(request_, out=tmp_path / "full"))
 
 
+def test_true_silhouettes_are_measured_where_a_case_has_them(request_, sets, tmp_path):
+    folder, _ = write_small_set(tmp_path / "set", cases=1)
+    frames, mask = (
+        np.full((FRAMES, SIZE[1], SIZE[0], 3), 200, np.uint8),
+        np.zeros((FRAMES, SIZE[1], SIZE[0], 3), np.uint8),
+    )
+    for number in range(FRAMES):
+        frames[number, 30:70, 10 + number : 40 + number] = (20, 60, 120)
+        mask[number, 30:70, 10 + number : 40 + number] = 255
+    shutil.rmtree(folder / "case0/video")
+    write_frames(folder / "case0/video", frames)
+    write_frames(folder / "case0/mask", mask)
+    limb = frames.copy()
+    limb[:, 80:90, 10:40] = (20, 60, 120)
+    for name, made in (("exact", frames), ("limb", limb)):
+        write_frames(tmp_path / "results" / name / "case0", made)
+    methods = tuple(parse_method(f"{name}={tmp_path / 'results' / name}") for name in ("exact", "limb"))
+    only = {"only": ["silhouette_iou", "extra_limb_rate", "missing_part_rate"]}
+    run(changed(request_, folder=folder, methods=methods, metrics=only))
+    exact, limb = (RunFolder(request_.out).case_scores(name, "case0").values for name in ("exact", "limb"))
+    assert exact["silhouette_iou"].value == 1 and exact["extra_limb_rate"].value == 0
+    assert limb["extra_limb_rate"].value == pytest.approx(300 / 1200) and limb["missing_part_rate"].value == 0
+    run(changed(request_, folder=folder, methods=methods, out=tmp_path / "no", metrics={**only, "mask": False}))
+    assert not RunFolder(tmp_path / "no").case_scores("limb", "case0").values
+
+
 def test_inputs_alone_come_first(request_, sets):
     inputs = changed(request_, methods=())
     assert run(inputs).made == 0 and (request_.out / "cases/case0/poses.json").is_file()
