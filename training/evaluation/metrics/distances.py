@@ -67,15 +67,26 @@ class FeatureSet:
 def frechet_distance(made: FeatureSet, truth: FeatureSet) -> float:
     """Frechet distance of two Gaussians: |difference of means|^2 + tr(A + B - 2 (A B)^0.5).
 
-    The trace of the root is the sum of the roots of the eigenvalues of A^0.5 B A^0.5, which is symmetric: no complex
-    parts, no regularisation, and zero for identical sets to rounding, even with fewer vectors than dimensions, where
-    eigenvalues that are zero but for rounding are taken as zero. Never below zero.
+    No complex parts, no regularisation, and zero for identical sets to rounding, even with fewer vectors than
+    dimensions. Never below zero.
     """
     _at_least_two(made, truth)
+    kept = max(made.n, truth.n) <= KERNEL_SAMPLE
+    return max(_frechet(made, truth, root_from_vectors(made, truth) if kept else root_from_moments(made, truth)), 0.0)
+
+
+def root_from_vectors(made: FeatureSet, truth: FeatureSet) -> float:
+    """tr (A B)^0.5 of sets whose vectors are all kept: with centred vectors X and Y as rows, A B has the eigenvalues of
+    (X Y') (X Y')' / ((n - 1) (m - 1)), so their roots are singular values of an n x m matrix."""
+    x, y = (np.stack(side.sample) - side.mean for side in (made, truth))
+    return float(np.linalg.svd(x @ y.T, compute_uv=False).sum() / np.sqrt((made.n - 1) * (truth.n - 1)))
+
+
+def root_from_moments(made: FeatureSet, truth: FeatureSet) -> float:
+    """tr (A B)^0.5 as the sum of the roots of the eigenvalues of A^0.5 B A^0.5, which is symmetric."""
     values, directions = np.linalg.eigh(made.covariance)
     root = directions * _roots(values)
-    inner = np.linalg.eigvalsh(root.T @ truth.covariance @ root)
-    return max(_frechet(made, truth, float(_roots(inner).sum())), 0.0)
+    return float(_roots(np.linalg.eigvalsh(root.T @ truth.covariance @ root)).sum())
 
 
 def frechet_distance_disco(made: FeatureSet, truth: FeatureSet) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -277,4 +278,4 @@ def _said_resized(values: dict[str, Value], made: Clip, truth: Clip) -> dict[str
 
 def _masks(mask: Clip) -> Iterator[np.ndarray]:
     """Silhouettes as they are in memory, or as pictures of a folder or video."""
-    return read_clip(mask) if not isinstance(mask, Sequence | np.ndarray) or isinstance(mask, str) else iter(mask)
+    return read_clip(mask) if isinstance(mask, str | Path) else iter(mask)

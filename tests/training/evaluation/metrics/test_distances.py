@@ -10,6 +10,8 @@ from animatex_training.evaluation.metrics.distances import (
     frechet_distance,
     frechet_distance_disco,
     kernel_distance,
+    root_from_moments,
+    root_from_vectors,
 )
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
@@ -51,6 +53,21 @@ def test_correlated_gaussians_as_scipy_and_torchmetrics():
     assert frechet_distance(made, truth) == pytest.approx(by_hand, rel=1e-9)
     assert frechet_distance(made, truth) == pytest.approx(float(theirs), rel=1e-9)
     assert frechet_distance_disco(made, truth) == pytest.approx(by_hand, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 12, 200])
+def test_the_root_from_vectors_is_that_from_moments(n):
+    sets = gathered(RANDOM.standard_normal((n, 20))), gathered(RANDOM.standard_normal((9, 20)) * 3)
+    assert root_from_vectors(*sets) == pytest.approx(root_from_moments(*sets), rel=1e-6)
+
+
+def test_many_vectors_are_compared_by_their_moments():
+    mixing = RANDOM.standard_normal((2, 6, 6))
+    sets = [RANDOM.standard_normal((KERNEL_SAMPLE + 500, 6)) @ m for m in mixing]
+    covariances = [np.cov(s, rowvar=False) for s in sets]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    by_hand = ((sets[0].mean(0) - sets[1].mean(0)) ** 2).sum() + np.trace(sum(covariances) - 2 * root)
+    assert frechet_distance(*map(gathered, sets)) == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_taken_clip_by_clip_the_moments_are_numpys():

@@ -104,7 +104,7 @@ def test_networks_get_the_range_and_the_order_that_they_were_trained_with(monkey
 
 
 def test_the_proxy_sees_motion():
-    still, frames = [clip(1)[0]] * 17, clip(17)
+    still, frames = [clip(1)[0]] * 17, clip(3)
     found = []
     for one_clip in (still, frames):
         one = collector("proxy_frames", Backbones())
