@@ -118,7 +118,7 @@
       const value = (one) => (one.scores[method] || {})[metric];
       for (const one of cases) {
         const found = value(one);
-        one.article.querySelector(".score").textContent = found === undefined ? "" : `${option.textContent.split(" (")[0]} of ${method}: ${Number(found.toPrecision(4))}`;
+        one.article.querySelector(".score").textContent = found === undefined ? "" : `${option.dataset.label} of ${method}: ${Number(found.toPrecision(4))}`;
       }
       const sorted = [...cases].sort((a, b) => {
         const x = value(a), y = value(b);

@@ -10,7 +10,7 @@ from PIL import Image
 from animatex_core.fit import plan_fit
 
 Size = tuple[int, int]
-_ROUND_EDGES = (18, 18, 20)  # beside a picture of other proportions
+_BORDER = (18, 18, 20)  # beside a picture of other proportions
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -36,7 +36,7 @@ def read_picture(path: Path, size: Size | None = None) -> np.ndarray:
             raise ValueError(f"{path}: not a whole picture ({error})") from None
     if size is None or picture.shape[1::-1] == size:
         return picture
-    return plan_fit((picture.shape[1], picture.shape[0]), size, "pad").apply(picture, fill=_ROUND_EDGES)
+    return plan_fit((picture.shape[1], picture.shape[0]), size, "pad").apply(picture, fill=_BORDER)
 
 
 def within(size: Size, most: Size, multiple: int = 2) -> Size:

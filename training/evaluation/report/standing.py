@@ -9,7 +9,6 @@ from typing import Any
 
 from animatex_core.pose.strict_json import read_json
 
-from ..study.questions import QUESTIONS
 from .columns import Column
 from .tables import Cell, Row, Table, ranks
 
@@ -31,7 +30,7 @@ def view_study(path: Path) -> StudyView:
         if found["kind"] != "animate-x user study analysis" or found["format"] != 1:
             raise ValueError("not an analysis of a user study, format 1")
         tables = [_table(found, value, form) for value, form in (("win_rate", "{:.1%}"), ("score", "{:+.2f}"))]
-        return StudyView(f"User study {found['study']} ({found['setting']})", *tables, notes=_notes(found))
+        return StudyView(f"User study {found['study']}", *tables, notes=_notes(found))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: {reason}") from None
@@ -45,8 +44,7 @@ def _table(found: dict[str, Any], value: str, form: str) -> Table:
         ranked = ranks([one[value] for one in standings], "higher")
         for name, one, rank in zip(found["methods"], standings, ranked, strict=True):
             cells[name].append(Cell(_text(one[value], one[f"{value}_interval"], form), one[value], rank))
-    titles = {question.name: question.title for question in QUESTIONS}
-    columns = tuple(Column(str(name), titles.get(name, str(name)), "higher") for name in questions)
+    columns = tuple(Column(name, found["titles"][name], "higher") for name in questions)
     return Table(columns, tuple(Row(name, tuple(row), name) for name, row in cells.items()))
 
 
@@ -57,7 +55,8 @@ def _text(value: float, interval: Sequence[float] | None, form: str) -> str:
 
 def _notes(found: dict[str, Any]) -> list[str]:
     raters, cases = len(found["raters"]), len(found["cases"])
-    notes = [f"{raters} raters, {cases} cases; intervals: {found['confidence']:.0%}, raters resampled"]
+    what = f"setting {found['setting']}, {raters} raters, {cases} cases"
+    notes = [f"{what}; intervals: {found['confidence']:.0%}, raters resampled"]
     for name, outcome in found["questions"].items():
         if len(outcome["tiers"]) > 1:
             order = " > ".join("{" + ", ".join(group) + "}" for group in outcome["tiers"])

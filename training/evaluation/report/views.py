@@ -39,13 +39,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Group:
-    """A preset's part of a run."""
+    """A preset's part of a run. absent: metrics that it lacks, and why where the run says so."""
 
     preset: str
     title: str
     table: Table
     settings: Sequence[tuple[Column, str, str]]
-    absent: Sequence[Column]
+    absent: Sequence[tuple[Column, str]]
 
 
 @dataclass(frozen=True)
@@ -166,17 +166,20 @@ def _values(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float
 
 
 def _groups(bench: Bench, scores: Mapping[str, MethodScores | None], names: set[str]) -> list[Group]:
+    told = bench.options.get("absent")
+    reasons = told if isinstance(told, Mapping) else {}
     groups = []
     for preset, columns in by_preset(names).items():
         if columns:
-            table = method_table(bench, scores, columns)
-            groups.append(Group(preset, PRESETS[preset], table, settings_of(scores, columns), absent(names, preset)))
+            table, settings = method_table(bench, scores, columns), settings_of(scores, columns)
+            lacking = [(one, str(reasons.get(one.name, ""))) for one in absent(names, preset)]
+            groups.append(Group(preset, PRESETS[preset], table, settings, lacking))
     return groups
 
 
 def _facts(bench: Bench) -> list[tuple[str, str]]:
     facts = [("cases", str(len(bench.cases))), ("methods", ", ".join(bench.methods))]
-    facts += [(name, _in_line(value)) for name, value in bench.options.items()]
+    facts += [(name, _in_line(value)) for name, value in bench.options.items() if name != "absent"]
     return [*facts, *((f"version of {name}", version) for name, version in bench.versions.items())]
 
 
@@ -192,12 +195,14 @@ def _in_line(value: Any) -> str:
 def _missing(
     bench: Bench, scores: Mapping[str, MethodScores | None], values: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    lines = [f"{name}: the metrics over all cases are not there yet" for name, one in scores.items() if one is None]
+    lines = []
     for name in bench.methods:
         without = [case for case in bench.cases if name not in values[case]]
         if without:
             some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
             lines.append(f"{name}: {len(without)} of {len(bench.cases)} cases are not measured ({some})")
+        elif scores[name] is None:
+            lines.append(f"{name}: the metrics over all cases are not there yet")
     return lines
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .answers import Answers, check_finished, checks_passed, read_answers
 from .design import FORMAT, Study
-from .questions import NAMES
+from .questions import NAMES, QUESTIONS
 from .strengths import PRIOR, strengths, tiers
 
 CONFIDENCE = 0.95
@@ -83,6 +83,7 @@ class Analysis:
             "left_out": [{"rater": rater, "reason": reason} for rater, reason in self.left_out],
             "left_share": self.left_share,
             "median_seconds": self.median_seconds,
+            "titles": {question.name: question.title for question in QUESTIONS},
             "questions": {name: asdict(outcome) for name, outcome in self.outcomes.items()},
         }
 

@@ -18,13 +18,14 @@ from .tables import as_text
 _SECONDS = 20  # a pair, for the estimate; the paper says nothing
 
 
-def add_study(parser: argparse.ArgumentParser) -> None:
-    """Give the parser the two commands."""
+def add_study(parser: argparse.ArgumentParser, common: argparse.ArgumentParser | None = None) -> None:
+    """Give the parser the two commands. common: flags that both take as well."""
     commands = parser.add_subparsers(required=True, metavar="make | analyse")
-    make = commands.add_parser("make", help="a run -> a page for raters and a key", description="A blind study.")
-    _add_make(make)
+    parents = [] if common is None else [common]
+    words = "a run -> a page for raters, and a key"
+    _add_make(commands.add_parser("make", help=words, description=words, parents=parents))
     words = "answer files -> win rates and Bradley-Terry scores"
-    _add_analyse(commands.add_parser("analyse", help=words, description=words))
+    _add_analyse(commands.add_parser("analyse", help=words, description=words, parents=parents))
 
 
 def _add_make(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +73,8 @@ def run_make(options: argparse.Namespace) -> None:
     with progress_bar("clips", "clip", quiet=getattr(options, "quiet", False)) as advance:
         study = make_study(options.results, options.folder, wish, progress=advance)
     pairs, screens = len(list(combinations(study.methods, 2))), len(study.forms[0])
-    say(f"{options.folder}: {len(study.methods)} methods, {pairs} pairs, {len(study.cases)} cases")
-    say(f"a rater judges {screens} pairs of clips, about {max(1, round(screens * _SECONDS / 60))} minutes")
+    say(f"{options.folder}: methods: {len(study.methods)}, pairs of them: {pairs}, cases: {len(study.cases)}")
+    say(f"pairs of clips that a rater judges: {screens}, some {max(1, round(screens * _SECONDS / 60))} min")
     say(f"give the whole folder {options.folder / PAGE} to the raters; {KEY} stays with you")
     say(f"put the files that come back into {options.folder / ANSWERS}")
 

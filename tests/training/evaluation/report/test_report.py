@@ -1,5 +1,6 @@
 """The report holds what the run holds, whole, in one file; what is missing is said, and texts cannot become code."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -125,10 +126,14 @@ def test_what_is_missing_is_said(run, tmp_path):
     shutil.rmtree(broken.frames("noisy", "case_00"))
     broken.score_file("noisy", "case_00").unlink()
     broken.method_file("other").unlink()
+    bench = broken.bench()
+    options = {**bench.options, "absent": {"fvd": "no weights of <I3D>"}}
+    broken.write(dataclasses.replace(bench, options=options))
     shutil.rmtree(broken.case("case_01") / "truth")
     write_report([broken.root], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "noisy: 1 of 3 cases are not measured (case_00)" in text and "no frames" in text
+    assert "not measured: no weights of &lt;I3D&gt;" in text and "<dt>absent</dt>" not in text
     assert "other: the metrics over all cases are not there yet" in text
 
 
