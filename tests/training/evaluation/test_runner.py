@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from animatex_training.evaluation.cases import SetError
 from animatex_training.evaluation.measuring import Measuring
 from animatex_training.evaluation.methods import MethodError, parse_method
 from animatex_training.evaluation.records import RunFolder
@@ -217,6 +218,14 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     )
     with pytest.raises(MethodError, match="resize=stretch"):
         run(large)
+
+
+def test_a_broken_case_is_said_before_the_work(request_, tmp_path):
+    folder, _ = write_small_set(tmp_path / "set")
+    (folder / "case2/poses.json").write_text("{}")
+    with pytest.raises(SetError, match="case2: poses"):
+        run(changed(request_, folder=folder))
+    assert not request_.out.exists()
 
 
 def test_the_first_frame_can_be_left_out(request_, sets):
