@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 1 for an error, 130 when interrupted."""
     try:
         options = _parser().parse_args(arguments)
-        set_up_log(getattr(options, "quiet", False))
+        set_up_log(options.quiet)
         return options.run(options) or 0
     except KeyboardInterrupt:
         return fail("interrupted; what is done stays, and the same command goes on", 130)
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep(command("sweep", "one checkpoint at several weights alpha of its IPI (figure 13)"))
     add_ablation(command("ablation", "the rows of table 4, 5 or 6 from the checkpoints that are there"))
     add_report(command("report", "one page of tables, videos and plots from runs"))
-    add_study(commands.add_parser("study", help="a blind page for raters, and what their answers say"))
+    add_study(commands.add_parser("study", help="a blind page for raters, and what their answers say"), common)
     add_build(commands.add_parser("build", help="make a set of your own"), common)
     return parser
 

@@ -74,16 +74,16 @@ class CaseInputs:
         return chosen_frames(self.driver, self.options, len(self))
 
 
-def make_inputs(found: CaseSet, name: str, options: Options, run: RunFolder, anchors: Any = None) -> CaseInputs:
+def make_inputs(found: CaseSet, case: Case, options: Options, run: RunFolder, anchors: Any = None) -> CaseInputs:
     """The inputs of a case, written when they are not there yet or were made from something else.
 
-    anchors: the pool of `rescaled`. Raises SetError for a broken case, or one with too few frames.
+    anchors: the pool of `rescaled`. Raises SetError for a case with too few frames, or
+    a broken driver.
     """
-    case = found.open(name)
     driving = drive(found, case, options, anchors)
     _check_length(case, driving, options)
     with_truth = case.video is not None and (options.setting != "cross" or driving.own)
-    folder = run.case(name)
+    folder = run.case(case.name)
     inputs = CaseInputs(
         case=case,
         options=options,

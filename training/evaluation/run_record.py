@@ -38,10 +38,11 @@ def agree(folder: RunFolder, wanted: Bench) -> None:
     Raises ValueError naming the first difference: numbers of two configurations never lie in one folder.
     """
     path = folder.root / "bench.json"
-    if not path.is_file():
-        if folder.root.is_dir() and any(folder.root.iterdir()):
+    folder.root.mkdir(parents=True, exist_ok=True)
+    strange = [found for found in folder.root.iterdir() if not found.name.startswith(".")]
+    if not path.is_file():  # asked after the folder was looked at: another shard may have begun meanwhile
+        if strange:
             raise ValueError(f"{folder.root}: there is a folder of this name that is no run of the benchmark")
-        folder.root.mkdir(parents=True, exist_ok=True)
         folder.write(wanted)
         return
     there = folder.bench()
@@ -50,6 +51,9 @@ def agree(folder: RunFolder, wanted: Bench) -> None:
     for name in mine.keys() & theirs.keys():
         if any((folder.root / "frames" / name).glob("*.json")):
             _same(f"method {name}", mine[name], theirs[name], path)
+    if not there.methods or not wanted.methods:  # inputs alone: nothing was measured
+        for facts in (new, old):
+            facts["options"] |= {"metrics": None, "absent": None}
     for part in ("setting", "cases", "options", "versions"):
         _same(part, new[part], old[part], path)
     added = [name for name in wanted.methods if name not in there.methods]

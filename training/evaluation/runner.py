@@ -23,7 +23,7 @@ from animatex_core.pose.epi import PosePool
 from animatex_core.pose.strict_json import read_json, write_json
 
 from .anchor_pool import open_anchors, pool_digest
-from .cases import CaseSet, open_set
+from .cases import Case, CaseSet, open_set
 from .frames import write_clip
 from .inputs import CaseInputs, make_inputs
 from .measuring import TRUTH, Measuring, features_key
@@ -79,9 +79,10 @@ def run(request: Request, shard: Shard = (1, 1), progress: Advance | None = None
     _check_request(request, found, cases, shard)
     anchors = open_anchors(request.options.pool) if request.options.pool else None
     methods = {spec.name: open_method(spec) for spec in request.methods}
+    mine = [found.open(case) for case in cases[shard[0] - 1 :: shard[1]]]
     for method in methods.values():
-        for case in cases:
-            method.digest(case)
+        for case in mine:
+            method.digest(case.name)
     folder = RunFolder(request.out)
     measuring = Measuring.open(request.backbones, request.metrics) if methods else None
     record = _record(request, found, cases, anchors, methods, measuring)
@@ -90,7 +91,6 @@ def run(request: Request, shard: Shard = (1, 1), progress: Advance | None = None
     for name, why in record.options["absent"].items():
         LOG.info("%s is not measured: %s", name, why)
     work = _Work(request, found, folder, anchors, methods, measuring)
-    mine = cases[shard[0] - 1 :: shard[1]]
     for number, case in enumerate(mine):
         work.case(case, lambda words, n=number: progress and progress(n, len(mine), words))
     complete = work.methods(cases)
@@ -150,12 +150,12 @@ class _Work:
         self._methods, self.measuring = methods, measuring
         self.made = self.scored = self.reused = 0
 
-    def case(self, name: str, tell: Callable[[str], Any]) -> None:
+    def case(self, case: Case, tell: Callable[[str], Any]) -> None:
         """Inputs, clips and scores of a case."""
-        tell(name)
-        inputs = make_inputs(self.found, name, self.request.options, self.folder, self.anchors)
+        tell(case.name)
+        inputs = make_inputs(self.found, case, self.request.options, self.folder, self.anchors)
         for method_name, method in self._methods.items():
-            tell(f"{name}: {method_name}")
+            tell(f"{case.name}: {method_name}")
             content = self._clip(method_name, method, inputs)
             self._score(method_name, inputs, content, method.seams(len(inputs)))
 
@@ -210,8 +210,8 @@ class _Work:
 
 def remove_stale(folder: Path) -> None:
     """What killed runs left unfinished, once it is too old to be another shard's."""
-    for path in folder.rglob(".*.partial*"):
-        with suppress(OSError):  # another shard was faster
+    with suppress(OSError):  # another shard was faster
+        for path in folder.rglob(".*.partial*"):
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

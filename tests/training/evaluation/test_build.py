@@ -16,7 +16,7 @@ from animatex_training.synthetic_clips import make_clips, write_clips
 
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.keypoints import empty
-from tests.training.evaluation.small_set import FRAMES, write_small_set
+from tests.training.evaluation.small_set import FRAMES, write_frames, write_small_set
 from tests.training.evaluation.test_runner import contents
 
 
@@ -129,3 +129,16 @@ def test_a_set_of_videos(tmp_path, capsys):
     save_openpose(tmp_path / "videos/clip_000.json", replace(clips[0].poses, fps=17.0))
     assert bench(*given[:3], tmp_path / "other", *given[4:], "--licence", "CC0") == 1
     assert "no part of the video's 25" in capsys.readouterr().err
+
+
+def test_folders_of_pictures_keep_their_numbers(tmp_path):
+    clips = make_clips(2, seed=6, frames=5)
+    for name, clip in zip(("00335", "00336"), clips, strict=True):
+        write_frames(tmp_path / "tiktok" / name / "images", clip.frames)
+    given = ["build", "videos", tmp_path / "tiktok", tmp_path / "set", "--layout", "tiktok", "--name", "tiktok"]
+    assert bench(*given, "--source", "its page", "--frames", 3, "--stride", 2) == 0 and validate(tmp_path / "set") == []
+    found = open_set(tmp_path / "set")
+    case = found.open("00335", deep=True)
+    assert (found.cases, found.scored, case.fps) == (("00335", "00336"), (), 15.0)
+    _, frames = case.clip("video").open()
+    assert all((frame == clips[0].frames[2 * i]).all() for i, frame in enumerate(frames)) and "research" in case.license

@@ -37,7 +37,8 @@ def method(root, *options):
 
 
 def inputs(root, out, **changes):
-    return make_inputs(open_set(root / "set"), "case0", Options(**{**SELF, **changes}), RunFolder(out))
+    found = open_set(root / "set")
+    return make_inputs(found, found.open("case0"), Options(**{**SELF, **changes}), RunFolder(out))
 
 
 def test_the_clip_is_what_the_core_makes(root, tmp_path):
@@ -64,7 +65,7 @@ def test_the_poses_that_drive_are_not_those_that_the_ipi_reads(root, tmp_path):
     from animatex_training.evaluation.anchor_pool import open_anchors
 
     options = Options(**SELF, setting="rescaled", pool=str(tmp_path / "pool"))
-    given = make_inputs(found, "case1", options, RunFolder(tmp_path / "b"), open_anchors(options.pool))
+    given = make_inputs(found, found.open("case1"), options, RunFolder(tmp_path / "b"), open_anchors(options.pool))
     assert given.facts["anchor"] == "human" and (given.drawn.points != given.read.points).any()
     assert len(list(method(root).make(given))) == FRAMES
 

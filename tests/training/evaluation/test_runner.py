@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from animatex_training.evaluation.cases import SetError
 from animatex_training.evaluation.measuring import Measuring
 from animatex_training.evaluation.methods import MethodError, parse_method
 from animatex_training.evaluation.records import RunFolder
@@ -153,6 +154,44 @@ def test_methods_are_added_but_not_exchanged(request_, sets, tmp_path):
         run(changed(request_, out=tmp_path / "full"))
 
 
+def test_true_silhouettes_are_measured_where_a_case_has_them(request_, sets, tmp_path):
+    folder, _ = write_small_set(tmp_path / "set", cases=1)
+    frames, mask = (
+        np.full((FRAMES, SIZE[1], SIZE[0], 3), 200, np.uint8),
+        np.zeros((FRAMES, SIZE[1], SIZE[0], 3), np.uint8),
+    )
+    for number in range(FRAMES):
+        frames[number, 30:70, 10 + number : 40 + number] = (20, 60, 120)
+        mask[number, 30:70, 10 + number : 40 + number] = 255
+    shutil.rmtree(folder / "case0/video")
+    write_frames(folder / "case0/video", frames)
+    write_frames(folder / "case0/mask", mask)
+    limb = frames.copy()
+    limb[:, 80:90, 10:40] = (20, 60, 120)
+    for name, made in (("exact", frames), ("limb", limb)):
+        write_frames(tmp_path / "results" / name / "case0", made)
+    methods = tuple(parse_method(f"{name}={tmp_path / 'results' / name}") for name in ("exact", "limb"))
+    only = {"only": ["silhouette_iou", "extra_limb_rate", "missing_part_rate"]}
+    run(changed(request_, folder=folder, methods=methods, metrics=only))
+    exact, limb = (RunFolder(request_.out).case_scores(name, "case0").values for name in ("exact", "limb"))
+    assert exact["silhouette_iou"].value == 1 and exact["extra_limb_rate"].value == 0
+    assert limb["extra_limb_rate"].value == pytest.approx(300 / 1200) and limb["missing_part_rate"].value == 0
+    run(changed(request_, folder=folder, methods=methods, out=tmp_path / "no", metrics={**only, "mask": False}))
+    assert not RunFolder(tmp_path / "no").case_scores("limb", "case0").values
+
+
+def test_inputs_alone_come_first(request_, sets):
+    inputs = changed(request_, methods=())
+    assert run(inputs).made == 0 and (request_.out / "cases/case0/poses.json").is_file()
+    before = contents(request_.out)
+    done = run(changed(request_, methods=sets[1][:1]))
+    assert done.complete == ("copy",) and RunFolder(request_.out).bench().options["metrics"]["backbones"]
+    after = contents(request_.out)
+    assert {name for name in before if before[name] != after[name]} == {"bench.json"}
+    run(inputs)
+    assert contents(request_.out) == after
+
+
 def test_shards_make_the_whole(request_, tmp_path):
     run(changed(request_, out=tmp_path / "whole"))
     first = run(request_, (1, 2))
@@ -179,6 +218,14 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     )
     with pytest.raises(MethodError, match="resize=stretch"):
         run(large)
+
+
+def test_a_broken_case_is_said_before_the_work(request_, tmp_path):
+    folder, _ = write_small_set(tmp_path / "set")
+    (folder / "case2/poses.json").write_text("{}")
+    with pytest.raises(SetError, match="case2: poses"):
+        run(changed(request_, folder=folder))
+    assert not request_.out.exists()
 
 
 def test_the_first_frame_can_be_left_out(request_, sets):

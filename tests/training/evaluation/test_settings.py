@@ -30,7 +30,8 @@ def root(tmp_path_factory):
 def inputs(root, out, case="case0", folder="set", **changes):
     options = Options(**{**SMALL, **changes})
     anchors = open_anchors(options.pool) if options.pool else None
-    return make_inputs(open_set(root / folder), case, options, RunFolder(out), anchors)
+    found = open_set(root / folder)
+    return make_inputs(found, found.open(case), options, RunFolder(out), anchors)
 
 
 def poses_of(root, case):
