@@ -34,6 +34,9 @@ FIT = """() => {
     view.scale = Math.min((width - 110) / (right - left), (height - 150) / (bottom - top + 90), 1);
     view.offset = [-left + 80 / view.scale, -top + 90 + 120 / view.scale];
     app.canvas.setDirty(true, true);
+    const at = app.canvas.canvas.getBoundingClientRect(), [x, y] = view.offset.map(value => value * view.scale);
+    const seen = [[left, top - 90], [right, bottom]].map(([a, b]) => [a * view.scale + x, b * view.scale + y]);
+    return [at.left + seen[0][0], at.top + seen[0][1], at.left + seen[1][0], at.top + seen[1][1]];
 }"""
 # Blueprints are kept in a store of the frontend, from which its node library is filled.
 OFFERED = """name => {
@@ -94,10 +97,10 @@ def test_a_template_opens_with_nothing_missing_and_nothing_red(page, pack, name,
     assert sent(page) == twin(name)
     folder = os.environ.get("ANIMATEX_SCREENSHOTS")
     if folder and page.renderer == "litegraph":
-        page.evaluate(FIT)
+        left, top, right, bottom = page.evaluate(FIT)
         page.wait_for_timeout(7000)  # messages about earlier jobs go away by themselves
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            shown = picture.convert("RGB").crop((0, 60, picture.width, picture.height))
+            shown = picture.convert("RGB").crop((left - 30, top - 20, right + 50, bottom + 40))
         shown.quantize(128, Image.Quantize.MEDIANCUT).save(Path(folder) / f"template_{name}.png", optimize=True)
     with page.expect_response(lambda answer: answer.url.endswith("/prompt"), timeout=60_000) as answer:
         page.evaluate("() => { app.queuePrompt(0); }")
