@@ -100,7 +100,7 @@ def test_a_template_opens_with_nothing_missing_and_nothing_red(page, pack, name,
         left, top, right, bottom = page.evaluate(FIT)
         page.wait_for_timeout(7000)  # messages about earlier jobs go away by themselves
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            shown = picture.convert("RGB").crop((left - 30, top - 20, right + 50, bottom + 40))
+            shown = picture.convert("RGB").crop((left - 15, top - 20, right + 50, bottom + 40))
         shown.quantize(128, Image.Quantize.MEDIANCUT).save(Path(folder) / f"template_{name}.png", optimize=True)
     with page.expect_response(lambda answer: answer.url.endswith("/prompt"), timeout=60_000) as answer:
         page.evaluate("() => { app.queuePrompt(0); }")
