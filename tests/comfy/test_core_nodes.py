@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.comfy.graphs import animation, new_host, pixels, prompt, with_ksampler
@@ -36,10 +38,16 @@ def listener(tmp_path_factory):
         yield listening
 
 
-def frames_of(listener, graph):
-    """The frames that a prompt gives; its previews are counted too."""
+def heard_of(listener, graph):
+    """What is heard of a prompt that goes well."""
     heard = listener.run(graph)
     assert heard.end == "execution_success", heard.data
+    return heard
+
+
+def frames_of(listener, graph):
+    """The frames that a prompt gives; its previews are counted too."""
+    heard = heard_of(listener, graph)
     assert len(heard.previews) >= 6
     pictures = pixels(heard.pictures)
     assert pictures.shape == (FRAMES, 96, 64, 3) and pictures.std() > 1
@@ -79,3 +87,13 @@ def test_sampler_custom_advanced_with_the_released_steps(listener, plain):
     )  # fmt: skip
     # The same noise, sampler and time steps: ddim_uniform visits those of the released program and ends without noise.
     assert (frames_of(listener, graph) == plain).all()
+
+
+def test_models_are_given_back_and_loaded_again(listener, plain):
+    graph = with_ksampler(animation(FRAMES, 64, 96))
+    assert "model" in heard_of(listener, graph).cached
+    listener.host.post("/free", {"unload_models": True, "free_memory": True})
+    time.sleep(2)  # the server does it between prompts
+    again = heard_of(listener, graph)
+    assert not {"model", "conditioning", "sample"} & set(again.cached)
+    assert (pixels(again.pictures) == plain).all()
