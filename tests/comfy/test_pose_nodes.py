@@ -283,7 +283,8 @@ def test_a_character_without_a_pose_is_said_in_the_console(host, dance):
     """The run goes on with the driver's own figure; the preview and the console say that nothing was fitted."""
     (host.base / "input/odd.json").write_text(json.dumps(odd_poses()["nobody"]))
     align = {"driving_poses": ("dancer", 0), "reference_pose": ("odd", 0), **ALIGN}
-    host.run(odd=load("odd.json"), dancer=load("dance.json"), fit=("AnimateX_AlignPose", align))
+    told = ("PreviewAny", {"source": ("fit", 1)})
+    host.run(odd=load("odd.json"), dancer=load("dance.json"), fit=("AnimateX_AlignPose", align), told=told)
     assert "the motion is not fitted as asked" in host.tail()
 
 
