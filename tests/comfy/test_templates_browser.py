@@ -135,9 +135,11 @@ def test_a_report_is_shown_on_its_node_and_is_no_part_of_the_workflow(page):
         app.graph.add(poses);
         report.pos = [400, 0];
         app.graph.add(report);
+        window.reportFits = report.size[1] >= report.computeSize()[1];
         poses.widgets.find(widget => widget.name == 'file').value = 'walk.json';
         poses.connect(0, report, report.inputs.findIndex(input => input.name == 'poses'));
     }""")
+    assert page.evaluate("window.reportFits")
     page.evaluate("() => { app.queuePrompt(0); }")
     shown = "document.querySelector('.animatex-report')?.textContent.includes('60 frames, one person')"
     page.wait_for_function(shown, timeout=60_000)
