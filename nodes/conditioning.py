@@ -196,7 +196,7 @@ def _driving_poses(keypoints: Any, length: int) -> PoseSequence:
     if not poses.present.any():
         raise ValueError(
             f"driving_pose: nobody was found in any of the {len(poses)} frames, so there is no motion to follow. See "
-            "them with Draw Pose; try another detector, or place the joints by hand"
+            "them with Draw Poses; try skip_detector in Extract Poses, another detector, or another video"
         )
     return poses
 

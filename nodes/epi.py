@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..animatex_core.pose.report import examine
 from .pose_sockets import Film, is_aligned, read_poses, show, write_poses
 from .schema import PoseKeypoint, schema
 
+LOG = logging.getLogger(__name__)
 NONE = "none"
 CUSTOM = "custom"
 FACTORS = (*epi.OPERATIONS, "size")
@@ -100,9 +102,17 @@ class AlignPose(io.ComfyNode):
         compared = examine(driver, anchor).mismatch
         scale = f"\nthe character is {compared.scale:.2f} times as large as the driver" if compared else ""
         rows = {"before": Film(epi.on_canvas(driver, poses.width, poses.height), reference_image)}
-        preview = show(cls, rows | {"after": Film(poses, reference_image)})
+        preview = show(cls, rows | {_after(done, mode): Film(poses, reference_image)})
         aligned = mode != "off" or is_aligned(driving_poses)
         return io.NodeOutput(write_poses(poses, aligned=aligned), f"{done.summary()}{scale}{held}", ui=preview)
+
+
+def _after(done: epi.Realigned, mode: str) -> str:
+    """The preview's word for the result; where less was done than asked for it says so, and the console why."""
+    if all(found == mode for found in done.modes):
+        return "after"
+    LOG.warning("the motion is not fitted as asked (%s): %s", mode, done.summary())
+    return f"after: {', '.join(sorted({'not fitted' if found == 'off' else found for found in done.modes}))}"
 
 
 class RescalePose(io.ComfyNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import replace
@@ -28,6 +29,7 @@ from .pose_sockets import Film, is_aligned, read_poses, show, write_pictures, wr
 from .progress import steps_progress
 from .schema import PoseKeypoint, schema
 
+LOG = logging.getLogger(__name__)
 Detector = io.Custom("ANIMATEX_DWPOSE")
 # Folders of ComfyUI's models in which people keep the files; controlnet_aux's are looked through as well.
 MODEL_FOLDERS = ("dwpose", "animatex", "onnx", "detection", "pose", "controlnet_aux")
@@ -145,7 +147,19 @@ class ExtractPose(io.ComfyNode):
         shown = steps_progress(len(images))
         poses, found = dwpose.extract(frames, person=person, skip_detector=skip_detector, progress=shown)
         report = f"{found}\n{examine(poses).text()}"
-        return io.NodeOutput(write_poses(poses), report, ui=show(cls, {"found": Film(poses, images)}))
+        told = _told_of_nobody(~poses.present.any(axis=(1, 2)))
+        return io.NodeOutput(write_poses(poses), report, ui=show(cls, {told: Film(poses, images)}))
+
+
+def _told_of_nobody(empty: np.ndarray) -> str:
+    """What the preview says; bool [F] of pictures without a person, which the console hears of as well."""
+    if not empty.any():
+        return "found"
+    LOG.warning(
+        "images: nobody was found in %d of %d pictures. For drawings try skip_detector, or Place Joints by Hand",
+        empty.sum(), len(empty),
+    )  # fmt: skip
+    return "nobody found" if empty.all() else f"nobody in {empty.sum()} of {len(empty)}"
 
 
 class CleanPose(io.ComfyNode):

@@ -17,13 +17,15 @@ TIMEOUT = 1800
 class Heard:
     """Of one prompt. Times are those of time.perf_counter, in seconds.
 
-    progress: (node, value, most, time). previews: JPEGs. pictures: PNGs, as SaveImageWebsocket sends them.
+    progress: (node, value, most, time). cached: nodes that did not run again. previews: JPEGs. pictures: PNGs, as
+    SaveImageWebsocket sends them.
     """
 
     end: str = ""
     data: dict = field(default_factory=dict)
     time: float = 0.0
     progress: list = field(default_factory=list)
+    cached: list = field(default_factory=list)
     previews: list = field(default_factory=list)
     pictures: list = field(default_factory=list)
 
@@ -66,6 +68,8 @@ class Listener:
                 heard.progress.append((data["node"], data["value"], data["max"], time.perf_counter()))
                 if on_progress is not None:
                     on_progress(data["node"], data["value"])
+            if kind == "execution_cached":
+                heard.cached += data["nodes"]
             if kind in ("execution_success", "execution_error", "execution_interrupted"):
                 heard.end, heard.data, heard.time = kind, data, time.perf_counter()
                 return heard

@@ -279,6 +279,15 @@ def test_no_pose_stops_a_run(host, dance, name):
         assert np.isfinite(written.points).all() and np.abs(written.points).max() < 1e5
 
 
+def test_a_character_without_a_pose_is_said_in_the_console(host, dance):
+    """The run goes on with the driver's own figure; the preview and the console say that nothing was fitted."""
+    (host.base / "input/odd.json").write_text(json.dumps(odd_poses()["nobody"]))
+    align = {"driving_poses": ("dancer", 0), "reference_pose": ("odd", 0), **ALIGN}
+    told = ("PreviewAny", {"source": ("fit", 1)})
+    host.run(odd=load("odd.json"), dancer=load("dance.json"), fit=("AnimateX_AlignPose", align), told=told)
+    assert "the motion is not fitted as asked" in host.tail()
+
+
 def test_animal_poses_are_refused_with_the_way_out(host):
     (host.base / "input/dog.json").write_text(json.dumps([{"version": "ap10k", "animals": []}]))
     with pytest.raises(RuntimeError, match="AP10K animal poses"):

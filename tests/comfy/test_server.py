@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from animatex_core.config import with_unet
-from tests.comfy.graphs import animation, latents_only, new_host, pixels, with_ksampler
+from tests.comfy.graphs import MODEL, animation, latents_only, new_host, pixels, with_ksampler
 from tests.comfy.listener import Listener
 from tests.core.small_files import SMALL
 
@@ -74,6 +75,18 @@ def test_core_sampler_runs_the_same_graph(server):
     assert heard.end == "execution_success", heard.data
     assert pixels(heard.pictures).shape == (8, 96, 64, 3)
     assert len(heard.previews) == 6
+
+
+def test_the_model_is_loaded_once_and_again_when_its_file_has_changed(server):
+    path = server.base / "models/diffusion_models" / MODEL
+    with Listener(server) as listener:
+        listener.run(animation(8, 64, 96, seed=11))
+        again = listener.run(animation(8, 64, 96, seed=12))
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 10))
+        changed = listener.run(animation(8, 64, 96, seed=13))
+    assert {"model", "conditioning"} <= set(again.cached) and "sample" not in again.cached
+    assert changed.end == "execution_success" and "picture" in changed.cached
+    assert not {"model", "conditioning"} & set(changed.cached)
 
 
 @pytest.mark.parametrize("core", [False, True], ids=["our sampler", "KSampler"])

@@ -135,7 +135,7 @@ def test_the_blueprint_is_one_node_with_what_is_in_it(path):
 
 @pytest.mark.parametrize("name", sorted(node_ids()))
 def test_every_node_has_a_help_page(name):
-    text = (ROOT / f"web/docs/{name}/en.md").read_text(encoding="utf-8")
+    text = (ROOT / f"web/docs/{name}.md").read_text(encoding="utf-8")
     assert text.startswith("# ") and len(text) > 300
 
 

@@ -31,9 +31,12 @@ FIT = """() => {
     const right = Math.max(...app.graph.nodes.map(n => n.pos[0] + n.size[0]));
     const bottom = Math.max(...app.graph.nodes.map(n => n.pos[1] + n.size[1]));
     const view = app.canvas.ds, width = app.canvas.canvas.clientWidth, height = app.canvas.canvas.clientHeight;
-    view.scale = Math.min((width - 120) / (right - left), (height - 170) / (bottom - top + 90), 1);
-    view.offset = [-left + 80 / view.scale, -top + 90 + 60 / view.scale];
+    view.scale = Math.min((width - 110) / (right - left), (height - 150) / (bottom - top + 90), 1);
+    view.offset = [-left + 80 / view.scale, -top + 90 + 120 / view.scale];
     app.canvas.setDirty(true, true);
+    const at = app.canvas.canvas.getBoundingClientRect(), [x, y] = view.offset.map(value => value * view.scale);
+    const seen = [[left, top - 90], [right, bottom]].map(([a, b]) => [a * view.scale + x, b * view.scale + y]);
+    return [at.left + seen[0][0], at.top + seen[0][1], at.left + seen[1][0], at.top + seen[1][1]];
 }"""
 # Blueprints are kept in a store of the frontend, from which its node library is filled.
 OFFERED = """name => {
@@ -94,11 +97,11 @@ def test_a_template_opens_with_nothing_missing_and_nothing_red(page, pack, name,
     assert sent(page) == twin(name)
     folder = os.environ.get("ANIMATEX_SCREENSHOTS")
     if folder and page.renderer == "litegraph":
-        page.evaluate(FIT)
+        left, top, right, bottom = page.evaluate(FIT)
         page.wait_for_timeout(7000)  # messages about earlier jobs go away by themselves
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            shown = picture.convert("RGB").resize((1560, 600), Image.Resampling.LANCZOS)
-        shown.quantize(256, Image.Quantize.MEDIANCUT).save(Path(folder) / f"template_{name}.png", optimize=True)
+            shown = picture.convert("RGB").crop((left - 15, top - 20, right + 50, bottom + 40))
+        shown.quantize(128, Image.Quantize.MEDIANCUT).save(Path(folder) / f"template_{name}.png", optimize=True)
     with page.expect_response(lambda answer: answer.url.endswith("/prompt"), timeout=60_000) as answer:
         page.evaluate("() => { app.queuePrompt(0); }")
     assert answer.value.status == 200 and answer.value.json()["node_errors"] == {}
@@ -123,6 +126,26 @@ def test_missing_nodes_files_and_inputs_are_noticed(page, pack, template_host): 
     assert opened(f"{of}.type = 'AnimateX_Gone'")[0] == ["AnimateX_Gone"]
     assert opened(f"{of}.widgets_values[0] = 'gone.safetensors'; delete {of}.widgets_values_named")[1]
     page.keyboard.press("Escape")
+
+
+def test_a_report_is_shown_on_its_node_and_is_no_part_of_the_workflow(page):
+    page.evaluate("""() => {
+        app.graph.clear();
+        const [poses, report] = ['AnimateX_LoadPose', 'AnimateX_PoseReport'].map(name => LiteGraph.createNode(name));
+        app.graph.add(poses);
+        report.pos = [400, 0];
+        app.graph.add(report);
+        window.reportFits = report.size[1] >= report.computeSize()[1];
+        poses.widgets.find(widget => widget.name == 'file').value = 'walk.json';
+        poses.connect(0, report, report.inputs.findIndex(input => input.name == 'poses'));
+    }""")
+    assert page.evaluate("window.reportFits")
+    page.evaluate("() => { app.queuePrompt(0); }")
+    shown = "document.querySelector('.animatex-report')?.textContent.includes('60 frames, one person')"
+    page.wait_for_function(shown, timeout=60_000)
+    (report,) = (node for node in sent(page).values() if node["class_type"] == "AnimateX_PoseReport")
+    assert set(report["inputs"]) == {"poses", "fps"}
+    assert "60 frames" not in page.evaluate("JSON.stringify(app.graph.serialize())")
 
 
 def test_the_blueprint_is_offered_and_animates_a_character(page, template_host):  # noqa: F811

@@ -208,5 +208,5 @@ def test_templates_thumbnails_blueprint_and_help_pages_are_served(template_host)
     ours = [of["name"] for of in template_host.get("/global_subgraphs").values() if pack in of["info"]["node_pack"]]
     assert ours == ["Animate a character"]
     for kind in (kind for kind in template_host.get("/object_info") if kind.startswith("AnimateX_")):
-        with urlopen(f"{template_host.url}/extensions/{pack}/docs/{kind}/en.md", timeout=30) as answer:
+        with urlopen(f"{template_host.url}/extensions/{pack}/docs/{kind}.md", timeout=30) as answer:
             assert answer.read().startswith(b"# ")

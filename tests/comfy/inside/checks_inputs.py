@@ -58,6 +58,12 @@ def check_poses(kit):
     kit.conditioning(4, driving_pose=some)
 
 
+def check_pictures_without_a_person_are_said(kit):
+    told = kit.pack("nodes.pose")._told_of_nobody
+    found = [told(torch.tensor(empty).numpy()) for empty in ([False] * 3, [False, True, False], [True] * 3)]
+    assert found == ["found", "nobody in 1 of 3", "nobody found"], found
+
+
 def check_models(kit):
     import comfy.model_base
 

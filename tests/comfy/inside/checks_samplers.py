@@ -59,30 +59,57 @@ def check_our_sampler_equals_the_core(kit):
     return figures
 
 
-def check_our_sampler_equals_the_command_line(kit):
-    """The whole job: the program's own CLIP, pictures and poses against the nodes'."""
-    from PIL import Image
+def write_video(path, pictures, rate):
+    """uint8 RGB [F, H, W, 3] without loss."""
+    import av
 
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], "bgr0"
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="bgr0")))
+        out.mux(stream.encode())
+
+
+def of_the_command_line(kit, **files):
+    """Latents of the program without ComfyUI: its own CLIP, pictures, poses, video and sampler."""
     pipeline, settings = kit.pack("animatex_core.pipeline"), kit.pack("animatex_core.settings")
-    picture = (kit.clip_of(1)["reference"][0] * 255).round().to(torch.uint8)
-    path = kit.base / "reference.png"
-    Image.fromarray(picture.numpy()).save(path)
     chosen = settings.Settings(width=WIDTH, height=HEIGHT, frames=8, steps=10, seed=2**64 - 1)
-    job = pipeline.Job(
-        model=kit.model_path, clip=kit.model_path, vae=kit.model_path, reference=path, poses=POSES, settings=chosen
+    models = {name: kit.model_path for name in ("model", "clip", "vae")}
+    job = pipeline.Job(poses=POSES, settings=chosen, **models, **files)
+    files, motion = kit.pack("animatex_core.job_files"), kit.pack("animatex_core.motion")
+    check_vae, readers = files.check_vae, (motion.open_video, motion.read_frames)
+    files.check_vae = lambda path: None  # it needs diffusers, and decodes nothing here
+    # Decoding in this process: a child would have to import the pack by ComfyUI's name for it.
+    motion.open_video, motion.read_frames = (
+        lambda path, _read=read, **given: _read(path, **(given | {"isolated": False})) for read in readers
     )
-    files = kit.pack("animatex_core.job_files")
-    check_vae, files.check_vae = files.check_vae, lambda path: None  # it needs diffusers, and decodes nothing here
     try:
-        theirs = pipeline.denoise(job, pipeline.prepare(job)) / 0.18215
+        return pipeline.denoise(job, pipeline.prepare(job)) / 0.18215
     finally:
         files.check_vae = check_vae
-    conditioning = kit.conditioning(
-        driving_pose=kit.poses[:8], driving_images=None, reference=picture[None] / 255, reference_pose=None
-    )
-    distance = relative(released(kit, conditioning, seed=2**64 - 1), theirs)
-    assert distance < SAME, distance
-    return {"distance": distance}
+        motion.open_video, motion.read_frames = readers
+
+
+def check_our_sampler_equals_the_command_line(kit):
+    """The whole job, with the motion of poses alone and with that of a driving video."""
+    from PIL import Image
+
+    clip = kit.clip_of(8)
+    picture, driving = ((clip[name] * 255).round().to(torch.uint8) for name in ("reference", "driving_images"))
+    reference, video = kit.base / "reference.png", kit.base / "driver.mkv"
+    Image.fromarray(picture[0].numpy()).save(reference)
+    write_video(video, driving.numpy(), rate=24)
+    ours, figures = {}, {}
+    for name, files, images in (("poses", {}, None), ("video", {"video": video}, driving / 255)):
+        conditioning = kit.conditioning(
+            driving_pose=kit.poses[:8], driving_images=images, reference=picture / 255, reference_pose=None
+        )
+        ours[name] = released(kit, conditioning, seed=2**64 - 1)
+        figures[name] = relative(ours[name], of_the_command_line(kit, reference=reference, **files))
+    assert max(figures.values()) < SAME, figures
+    assert relative(ours["video"], ours["poses"]) > 100 * SAME
+    return figures
 
 
 def check_ksampler_on_the_released_grid(kit):

@@ -39,7 +39,9 @@ def main(comfy: str, models: str) -> None:
     write(FILMNet(), "frame_interpolation/film_net_fp16.safetensors", torch.float16)
     wan = WanModel(dim=128, ffn_dim=128, num_heads=1, num_layers=1, **layers)
     write(wan, "diffusion_models/wan2.1_t2v_1.3B_fp16.safetensors", torch.float32)
-    write(WanVAE(dim=16, z_dim=16), "vae/wan_2.1_vae.safetensors", torch.float32)
+    # As ComfyUI builds it for a file: a layer that the file lacked would hold whatever was in memory.
+    vae = WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True])
+    write(vae, "vae/wan_2.1_vae.safetensors", torch.float32)
 
 
 main(*sys.argv[1:])
