@@ -1,0 +1,163 @@
+"""Poses of a set's clips, and which of them can be relied on: the scored cases.
+
+    SET/CASE/poses.json, image_pose.json   what was found
+    SET/.poses/CASE.json                   what it was found with, and what is wrong with it
+    SET/screening.json, screening.png      all cases at one glance
+
+The paper screened by eye (appendix B.2); here rules come first, and `accept` and `reject` have the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from animatex_core.contact_sheet import contact_sheet, save_picture
+from animatex_core.pictures import load_picture
+from animatex_core.pose.draw import draw_poses
+from animatex_core.pose.io import load_openpose, save_openpose
+from animatex_core.pose.keypoints import BODY, PoseSequence
+from animatex_core.pose.report import examine
+from animatex_core.pose.strict_json import read_json, write_json
+
+from ..cases import Case, CaseSet, open_set, write_set
+from ..extraction import Extraction
+
+NOTES = ".poses"
+_SHEET_ROWS = 24
+_USUAL_FPS = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What good poses are. Shares are of the clip's frames, but for `missing`, which is of all body points.
+
+    empty: frames without anybody. missing: body points that are not there. swaps: frames in which left and right are
+    exchanged. outliers: frames with a point that jumps away. jitter: usual distance of joints from a steady motion, in
+    parts of neck to hip, at 24 frames a second or more; slower clips may have so much more, for their steps are longer.
+    most: how many cases are scored, the best ones; 0 for all that are good.
+    """
+
+    empty: float = 0.02
+    missing: float = 0.15
+    swaps: float = 0.05
+    outliers: float = 0.2
+    jitter: float = 0.08
+    most: int = 100
+
+
+def screen(
+    folder: Path, extraction: Extraction | None, rules: Rules, *, accept: Sequence[str] = (),
+    reject: Sequence[str] = (), progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Find poses where there are none yet, judge them, and list the good cases as scored; case -> what was found.
+
+    extraction: None judges the poses that are there. Raises ValueError for a name in accept or reject that is no case.
+    """
+    found = open_set(folder)
+    unknown = ({*accept, *reject} - set(found.cases)) | ({*accept} & {*reject})
+    if unknown:
+        raise ValueError(f"accept, reject: no case of {folder}, or both: {', '.join(sorted(unknown))}")
+    (folder / NOTES).mkdir(exist_ok=True)
+    judged = {}
+    for number, name in enumerate(found.cases):
+        if progress:
+            progress(number, len(found.cases), name)
+        judged[name] = _judge(found, name, extraction, rules)
+        judged[name] |= {"by hand": "accepted"} if name in accept else {"by hand": "rejected"} if name in reject else {}
+    scored = _best(judged, rules)
+    for name, record in judged.items():
+        record["scored"] = name in scored
+    write_json(folder / "screening.json", {"rules": vars(rules), "cases": judged})
+    write_set(folder, found.name, found.version, list(found.cases), [n for n in found.cases if n in scored])
+    _sheet(found, judged)
+    return judged
+
+
+def _judge(found: CaseSet, name: str, extraction: Extraction | None, rules: Rules) -> dict[str, Any]:
+    plain = replace(found, scored=())  # what a scored case must have is what is being made
+    case = plain.open(name)
+    if case.video is None:
+        return {"good": False, "reasons": ["there is no video"]}
+    if extraction is not None:
+        _extract(found.folder, case, extraction)
+        case = plain.open(name)
+    if case.poses is None:
+        return {"good": False, "reasons": ["nobody was found in any frame" if extraction else "there are no poses"]}
+    return judge(load_openpose(case.poses).person(0), rules)
+
+
+def judge(poses: PoseSequence, rules: Rules) -> dict[str, Any]:
+    """Numbers and, in words, which rules a clip breaks."""
+    report = examine(poses)
+    frames = max(1, len(poses))
+    numbers = {
+        "empty": len(report.empty) / frames,
+        "missing": 1 - float(poses.present[:, 0, BODY].mean()),
+        "swaps": len(report.swaps.frames) / frames,
+        "outliers": len(report.outliers.frames) / frames,
+        "jitter": report.usual_jitter,
+    }
+    limits = {name: getattr(rules, name) for name in numbers}
+    limits["jitter"] *= max(1.0, _USUAL_FPS / (poses.fps or _USUAL_FPS))
+    reasons = [f"{n}: {v:.3f}, the limit is {limits[n]:g}" for n, v in numbers.items() if v > limits[n]]
+    return {"good": not reasons, "reasons": reasons, **{name: round(value, 6) for name, value in numbers.items()}}
+
+
+def _extract(folder: Path, case: Case, extraction: Extraction) -> None:
+    """Write poses.json and image_pose.json of a case, unless they were found in the same files by the same means."""
+    note = folder / NOTES / f"{case.name}.json"
+    bare = replace(case, poses=None, image_pose=None, driver=None, driver_poses=None)
+    key = {"clip": bare.digest(), "by": extraction.facts}
+    try:
+        if read_json(note) == key:
+            return
+    except (OSError, ValueError):
+        pass
+    fps, frames = case.clip("video").open(isolated=True)
+    _save(case.folder / "poses.json", extraction.extract(frames), fps)
+    _save(case.folder / "image_pose.json", extraction.extract([load_picture(case.image)]), None)
+    write_json(note, key)
+
+
+def _save(path: Path, poses: PoseSequence, fps: float | None) -> None:
+    """Where nobody was found there is no file: a case does not have poses without a person."""
+    path.unlink(missing_ok=True)
+    if poses.present.any():
+        save_openpose(path, replace(poses.person(0), fps=fps))
+
+
+def _best(judged: dict[str, dict[str, Any]], rules: Rules) -> set[str]:
+    """Those accepted by hand, then the good ones with the fewest missing and shaking points."""
+    accepted = [name for name, record in judged.items() if record.get("by hand") == "accepted"]
+    for name in accepted:
+        if "missing" not in judged[name]:
+            raise ValueError(f"accept: {name}: {'; '.join(judged[name]['reasons'])}")
+    good = [n for n, record in judged.items() if record["good"] and "by hand" not in record]
+    good.sort(key=lambda name: judged[name]["missing"] + judged[name]["jitter"])
+    every = [*accepted, *good]
+    return set(every[: max(rules.most, len(accepted))] if rules.most else every)
+
+
+def _sheet(found: CaseSet, judged: dict[str, dict[str, Any]]) -> None:
+    """Some frames of the first cases with their poses over them, the doubtful ones first."""
+    order = sorted(judged, key=lambda name: judged[name]["good"])
+    rows = {}
+    for name in order[:_SHEET_ROWS]:
+        case = replace(found, scored=()).open(name)
+        if case.video is None or case.poses is None:
+            continue
+        poses = load_openpose(case.poses).person(0)
+        wanted = np.unique(np.linspace(0, len(poses) - 1, 6).round().astype(int)).tolist()
+        frames = [f for i, f in enumerate(case.clip("video").open(isolated=True)[1]) if i in wanted]
+        one = [poses.frames(slice(i, i + 1)) for i in wanted]
+        drawn = [
+            draw_poses(p, palette="openpose", stick="scaled", background=f)[0] for p, f in zip(one, frames, strict=True)
+        ]
+        rows[f"{name}{'' if judged[name]['good'] else ' (doubtful)'}"] = drawn
+    if rows:
+        save_picture(found.folder / "screening.png", contact_sheet(rows, 6), overwrite=True)

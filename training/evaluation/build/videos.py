@@ -1,0 +1,89 @@
+"""Videos that are there -> a set: the first frame is the image, the poses beside a video drive it.
+
+Videos with poses are scored, the others are references until `build poses` has read theirs. Poses that were read from
+every k-th frame take those frames of the video, as lossless pictures.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from animatex_core.atomic_file import naming_errors, replacing
+from animatex_core.pose.io import load_openpose, save_openpose
+from animatex_core.pose.keypoints import PoseSequence
+from animatex_core.video import VideoError
+
+from ...sources import Source
+from ..cases import SetError, write_case, write_set
+from ..frames import write_clip
+
+_SAME_RATE = 0.01
+
+
+def set_from_videos(
+    sources: Sequence[Source], out: Path, name: str, *, version: str = "1", frames: int = 0, stride: int = 1
+) -> list[str]:
+    """Write a set; returns the names of its cases. A case that is there already stays as it is.
+
+    frames: at most so many of every clip, 0 for all. stride: every which frame of videos without poses.
+    Raises ValueError naming the video: poses of another clip, fewer frames than poses, no licence or source stated.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    names = _names(sources)
+    for case, source in zip(names, sources, strict=True):
+        if not (out / case / "case.json").is_file():
+            _write(out / case, source, frames, stride)
+    scored = [case for case in names if (out / case / "poses.json").is_file()]
+    write_set(out, name, version, names, scored)
+    return names
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    names = [re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(source.title).with_suffix("").as_posix()) for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise SetError(f"two videos would become the case {name!r}; rename one")
+    return names
+
+
+def _write(folder: Path, source: Source, frames: int, stride: int) -> None:
+    for what in ("licence", "source"):
+        if not getattr(source, what):
+            raise SetError(f"{source.title}: its {what} is not stated; a set says what every case may be used for")
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+    folder.mkdir(parents=True)
+    rate, decoded = source.open(isolated=True)
+    poses = None if source.poses is None else load_openpose(source.poses)
+    if poses is not None:
+        stride = _stride(source, rate, poses)
+        frames = min(frames, len(poses)) if frames else len(poses)
+    count = write_clip(folder / "video", islice(decoded, 0, (frames - 1) * stride + 1 if frames else None, stride))
+    fps = rate / stride
+    if poses is not None:
+        if count < frames:
+            raise VideoError(source.video, f"{count} frames (every {stride}), its poses have {frames}")
+        chosen = PoseSequence(poses.points[:frames], poses.scores[:frames], poses.width, poses.height, fps)
+        save_openpose(folder / "poses.json", chosen)
+    first = np.array(Image.open(folder / "video" / "00000.png").convert("RGB"))
+    with replacing(folder / "image.png") as temporary, naming_errors(folder / "image.png"):
+        Image.fromarray(first).save(temporary, "PNG")
+    if poses is not None and (poses.width, poses.height) == (first.shape[1], first.shape[0]):
+        save_openpose(folder / "image_pose.json", poses.frames(slice(0, 1)).person(0))
+    prompt = source.video.with_suffix(".txt")
+    (folder / "prompt.txt").write_text(prompt.read_text(encoding="utf-8") if prompt.is_file() else "", encoding="utf-8")
+    write_case(folder, license=source.licence, source=source.source, fps=fps, video=source.title, stride=stride)
+
+
+def _stride(source: Source, rate: float, poses: PoseSequence) -> int:
+    """Every which frame the poses were read from. Raises SetError when no whole number explains their rate."""
+    stride = max(1, round(rate / (poses.fps or rate)))
+    if abs(rate / stride / (poses.fps or rate) - 1) > _SAME_RATE:
+        raise SetError(f"{source.poses}: {poses.fps:g} frames a second, no part of the video's {rate:g}")
+    return stride
