@@ -17,7 +17,8 @@ Every file is there whole or not at all, and what is there is not computed again
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,28 +112,32 @@ class RunFolder:
 
     def bench(self) -> Bench:
         """What was asked for. Raises ValueError naming the file when it is no run, or a damaged one."""
-        fields = _read(self.root / "bench.json")
-        fields |= {name: tuple(fields[name]) for name in ("cases", "methods")}
-        return Bench(**fields)
+        path = self.root / "bench.json"
+        with _naming(path):
+            fields = _read(path)
+            fields |= {name: tuple(fields[name]) for name in ("cases", "methods")}
+            return Bench(**fields)
 
     def case_scores(self, method: str, case: str) -> CaseScores | None:
         """The metrics of a clip, or None when they are not there yet."""
         path = self.score_file(method, case)
         if not path.is_file():
             return None
-        fields = _read(path)
-        fields |= {name: int(fields[name]) for name in ("frames", "width", "height")}
-        fields["values"] = _values(fields["values"])
-        return CaseScores(**fields)
+        with _naming(path):
+            fields = _read(path)
+            fields |= {name: int(fields[name]) for name in ("frames", "width", "height")}
+            fields["values"] = _values(fields["values"])
+            return CaseScores(**fields)
 
     def method_scores(self, method: str) -> MethodScores | None:
         """The metrics of a method, or None when they are not there yet."""
         path = self.method_file(method)
         if not path.is_file():
             return None
-        fields = _read(path)
-        fields |= {"cases": tuple(fields["cases"]), "values": _values(fields["values"])}
-        return MethodScores(**fields)
+        with _naming(path):
+            fields = _read(path)
+            fields |= {"cases": tuple(fields["cases"]), "values": _values(fields["values"])}
+            return MethodScores(**fields)
 
     def write(self, record: Bench | CaseScores | MethodScores) -> None:
         """Write a record where it belongs, whole or not at all."""
@@ -155,13 +160,23 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _read(path: Path) -> dict[str, Any]:
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a record, its file is named. The fields are those that `write` wrote, or it is damaged."""
     try:
-        fields = read_json(path)
+        yield
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except KeyError as error:
+        raise ValueError(f"{path}: the field {error} is missing") from None
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: no record as it is written ({error})") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    fields = read_json(path)
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
-        raise ValueError(f"{path}: expected a record of the benchmark, format {FORMAT}")
+        raise ValueError(f"expected a record of the benchmark, format {FORMAT}")
     return fields
 
 

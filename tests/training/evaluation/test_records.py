@@ -23,7 +23,17 @@ def test_names_stay_in_the_folder(tmp_path, name):
         RunFolder(tmp_path).frames(name, "case")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}', '{"format": 1, "value": NaN}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"format": 2}',
+        '{"format": 1, "value": NaN}',
+        '{"format": 1}',
+        '{"format": 1, "cases": 3, "methods": 4}',
+    ],
+)
 def test_what_is_no_record_is_named(tmp_path, text):
     (tmp_path / "bench.json").write_text(text)
     with pytest.raises(ValueError, match=r"bench\.json"):
