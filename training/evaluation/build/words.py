@@ -19,8 +19,8 @@ OBJECTS: Mapping[str, tuple[str, ...]] = {
     ),
     "fruit": (
         "banana", "strawberry", "pineapple", "watermelon", "lychee", "persimmon", "pear", "peach", "mango",
-        "kiwi fruit", "dragon fruit", "grape bunch", "lemon", "pomegranate", "cherry", "coconut", "papaya", "plum", "fig", "durian",
-        "apple", "orange", "avocado", "blueberry", "melon",
+        "kiwi fruit", "dragon fruit", "grape bunch", "lemon", "pomegranate", "cherry", "coconut", "papaya", "plum",
+        "fig", "durian", "apple", "orange", "avocado", "blueberry", "melon",
     ),
     "natural creature": (
         "panda", "rabbit", "fox", "hedgehog", "squirrel", "cactus", "sunflower", "mushroom", "bamboo shoot", "lotus",
