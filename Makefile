@@ -7,13 +7,17 @@ TORCH ?= torch==2.13.0
 # enough for both commands, and its build is much smaller: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-overfit test-slow lint clean
 
 demo: $(VENV)/.ready
 	$(BIN)/animate-x demo --out output/demo
 
 test: $(VENV)/.ready lint
 	$(BIN)/python -m pytest -n 2
+
+# Training from end to end: three clips are prepared, learned by heart, exported and animated. Five minutes of one core.
+test-overfit: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slow tests/training/test_chain.py
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
