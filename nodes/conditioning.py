@@ -17,12 +17,13 @@ from ..animatex_core.pose.keypoints import PoseSequence
 from .comfy_model import CARRIED, Carried
 from .ipi import SOURCE_TOOLTIP, SOURCES, MotionInputs, clip_features, encode_motion, poses_of
 from .pictures import PackedPictures, first_picture
+from .pose_sockets import DRAWN_AT_ONCE
+from .progress import steps_progress
 from .schema import Motion, PoseKeypoint, schema
 
 LOG = logging.getLogger(__name__)
 SETTINGS = ("released", "paper", "both")
 FITS = ("pad", "crop", "stretch")
-DRAWN_AT_ONCE = 8
 BLACK = (0, 0, 0)
 LONGEST = 4096
 
@@ -31,7 +32,9 @@ def pose_pictures(poses: PoseSequence, width: int, height: int, mode: FitMode, h
     """F pictures of height x width: drawn at the size of the poses' canvas as in training, then fitted."""
     fit = plan_fit((poses.width, poses.height), (width, height), mode)
     packed = PackedPictures(height, width)
+    done = steps_progress(len(poses))
     for start in range(0, len(poses), DRAWN_AT_ONCE):
+        done(start)
         drawn = draw_poses(poses.frames(slice(start, start + DRAWN_AT_ONCE)), hands=hands)
         packed.extend(fit.apply(drawn, BLACK))
     return packed
@@ -158,6 +161,8 @@ class Conditioning(io.ComfyNode):
         feature = clip_features(clip_vision, picture[None], "reference")
         if motion is None:
             raw = driving_pose if driving_pose_raw is None else driving_pose_raw
+            if length and driving_images is not None and len(driving_images) == len(raw):
+                raw, driving_images = raw[:frames], driving_images[:frames]  # CLIP need not see the rest
             motion = encode_motion(clip_vision, driving_images, raw, feature, reference_pose, motion_source)
         features, keypoints = _rows(motion, frames, length)
         paper = {} if setting == "released" else _paper(vae, fitted, plan, reference_pose, hands, setting)

@@ -99,12 +99,24 @@ class AlignPose(io.ComfyNode):
         )
         poses = done.poses if strength >= 1 or mode == "off" else _blended(driver, done.poses, strength)
         held = f"\n{int(done.clamped.any((1, 2)).sum())} frames with joints held back" if done.clamped.any() else ""
-        compared = examine(driver, anchor).mismatch
-        scale = f"\nthe character is {compared.scale:.2f} times as large as the driver" if compared else ""
+        scale = _compared(driver, anchor)
         rows = {"before": Film(epi.on_canvas(driver, poses.width, poses.height), reference_image)}
         preview = show(cls, rows | {_after(done, mode): Film(poses, reference_image)})
         aligned = mode != "off" or is_aligned(driving_poses)
         return io.NodeOutput(write_poses(poses, aligned=aligned), f"{done.summary()}{scale}{held}", ui=preview)
+
+
+def _compared(driver: PoseSequence, anchor: PoseSequence) -> str:
+    """A line on how large the character is, or what to do when there is nobody to compare with."""
+    if not anchor.present.any():
+        return (
+            "\nnobody was found in the character's picture: place the joints by hand (Place Joints by Hand), or try "
+            "skip_detector in Extract Poses; until then the motion drives as it is"
+        )
+    mismatch = examine(driver, anchor).mismatch
+    if mismatch is None or mismatch.scale == 0:
+        return ""
+    return f"\nthe character is {mismatch.scale:.2f} times as large as the driver"
 
 
 def _after(done: epi.Realigned, mode: str) -> str:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..animatex_core.convert import DTYPES, convert
+from ..animatex_core.identify import OURS, identify
 from . import comfy_loading, folders
 from .progress import bytes_progress
 from .schema import schema
@@ -170,7 +171,7 @@ class ConvertWeights(io.ComfyNode):
                 io.String.Input(
                     "filename",
                     default="animate-x",
-                    tooltip="Name of the new file in models/diffusion_models; an existing one is replaced.",
+                    tooltip="Name of the new file in models/diffusion_models; an earlier conversion is replaced.",
                 ),
             ],
             outputs=[io.String.Output(display_name="report", tooltip="What was written, and its checksums' sources.")],
@@ -234,10 +235,30 @@ def _target(filename: str) -> str:
     folder = os.path.abspath(next((place for place in places if os.path.basename(place) != "unet"), places[0]))
     name = filename.strip().removesuffix(".safetensors")
     path = os.path.abspath(os.path.join(folder, f"{name}.safetensors"))
-    if not name or os.path.commonpath([folder, path]) != folder or "\0" in name:
+    if not name or "\0" in name or not _inside(path, folder):
         raise ValueError(f"filename: expected a plain name for a file in models/diffusion_models, got {filename!r}")
+    _check_replaced(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return path
+
+
+def _inside(path: str, folder: str) -> bool:
+    try:
+        return os.path.commonpath([folder, path]) == folder
+    except ValueError:  # on another drive
+        return False
+
+
+def _check_replaced(path: str) -> None:
+    """Only an earlier conversion may be replaced. Raises ValueError naming what else has the name."""
+    if not os.path.exists(path):
+        return
+    try:
+        ours = identify(path, pickles=False).kind in OURS
+    except ValueError:
+        ours = False
+    if not ours:
+        raise ValueError(f"filename: {path} is there and is no Animate-X model: give the new file another name")
 
 
 NODES = [LoadModel, ConvertWeights]

@@ -25,7 +25,7 @@ from ..animatex_core.pose.report import examine
 from ..animatex_core.pose.runtime import PROVIDERS
 from ..animatex_core.pose.tracks import ORDERS
 from .pictures import rgb_frames
-from .pose_sockets import Film, is_aligned, read_poses, show, write_pictures, write_poses
+from .pose_sockets import DRAWN_AT_ONCE, Film, is_aligned, read_poses, show, write_pictures, write_poses
 from .progress import steps_progress
 from .schema import PoseKeypoint, schema
 
@@ -42,7 +42,7 @@ class LoadDWPose(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Files are listed anew whenever ComfyUI asks for the nodes."""
-        files = find_pose_files(_folders())
+        files = find_pose_files(pose_folders())
         return schema(
             node_id="AnimateX_LoadDWPose",
             display_name="Load Pose Detector (DWPose)",
@@ -317,17 +317,24 @@ class DrawPose(io.ComfyNode):
         if background is not None:
             behind = rgb_frames(background if len(background) == len(sequence) else background[:1], "background")
             width = height = 0
-        pictures = draw_poses(
-            sequence,
-            width or None,
-            height or None,
-            palette="trained" if palette == "trained" else "openpose",
-            hands=hands,
-            face=face,
-            stick="scaled" if stick == "scaled" else "trained",
-            background=behind,
-            opacity=opacity,
-        )
+        done, drawn = steps_progress(len(sequence)), []
+        for start in range(0, len(sequence), DRAWN_AT_ONCE):
+            done(start)
+            some = slice(start, start + DRAWN_AT_ONCE)
+            drawn.append(
+                draw_poses(
+                    sequence.frames(some),
+                    width or None,
+                    height or None,
+                    palette="trained" if palette == "trained" else "openpose",
+                    hands=hands,
+                    face=face,
+                    stick="scaled" if stick == "scaled" else "trained",
+                    background=behind if behind is None or len(behind) != len(sequence) else behind[some],
+                    opacity=opacity,
+                )
+            )
+        pictures = np.concatenate(drawn)
         return io.NodeOutput(write_pictures(pictures), ui=show(cls, {"": pictures}))
 
 
@@ -340,7 +347,7 @@ def _sure(poses: PoseSequence, min_score: float) -> tuple[PoseSequence, str]:
     return replace(poses, scores=np.where(unsure, 0, poses.scores)), told
 
 
-def _folders() -> list[Path]:
+def pose_folders() -> list[Path]:
     """Where pose networks may lie, ComfyUI's own folders first."""
     named = [Path(p) for kind in MODEL_FOLDERS for p in folder_paths.folder_names_and_paths.get(kind, ([],))[0]]
     named += [Path(folder_paths.models_dir) / kind for kind in MODEL_FOLDERS]
@@ -350,7 +357,7 @@ def _folders() -> list[Path]:
 
 
 def _known() -> list[Path]:
-    files: PoseFiles = find_pose_files(_folders())
+    files: PoseFiles = find_pose_files(pose_folders())
     return [*files.detectors, *files.poses]
 
 

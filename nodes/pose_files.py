@@ -44,7 +44,7 @@ class SavePose(io.ComfyNode):
             ],
             outputs=[
                 PoseKeypoint.Output(display_name="poses", tooltip="The same poses, to go on with."),
-                io.String.Output(display_name="file", tooltip="Where they were written, for Load Poses."),
+                io.String.Output(display_name="file", tooltip="Where they were written; Load Poses lists it after R."),
             ],
         )  # fmt: skip
 
@@ -99,17 +99,18 @@ class LoadPose(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
+    def validate_inputs(cls, file: str | None) -> bool | str:
         """Said before the run, by the file's name."""
         try:
-            _path(file)
+            return file is None or bool(_path(file))  # None: linked, and known when the run comes to it
         except ValueError as error:
             return str(error)
-        return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, **_: Any) -> Any:
+    def fingerprint_inputs(cls, file: str | None, **_: Any) -> Any:
         """A file that was written anew is read anew."""
+        if file is None:
+            return file
         try:
             known = os.stat(_path(file))
         except (OSError, ValueError):
@@ -135,7 +136,7 @@ def _path(name: str) -> str:
     """The file that a name of the list means. Raises ValueError unless it is a file in the input or output folder."""
     if name == NO_FILE:
         raise ValueError(f"file: there is {NO_FILE}; put one there and press R")
-    if not name.removesuffix(" [output]").lower().endswith(".json"):
+    if not name.removesuffix(" [output]").removesuffix(" [input]").lower().endswith(".json"):
         raise ValueError(f"file: expected the name of a .json file, found {name!r}")
     path = os.path.realpath(folder_paths.get_annotated_filepath(name))
     roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())

@@ -19,6 +19,8 @@ from .pictures import rgb_frames
 
 ALIGNED = "animatex_aligned"  # a note in a frame: these are not the driver's own keypoints any more
 
+DRAWN_AT_ONCE = 8  # frames, between two looks for a cancel
+
 _SHOWN = 6  # frames a row of a preview
 _SIDE = 240  # pixels of a frame's longer side
 _NOBODY = {"people": [], "canvas_width": 512, "canvas_height": 768}

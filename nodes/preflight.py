@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import comfy.model_management as management
-import folder_paths
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..animatex_core import diffusion
 from ..animatex_core.identify import identify
@@ -17,12 +16,18 @@ from ..animatex_core.windows import WindowPlan
 from . import folders
 from .comfy_sampler import seconds_a_frame
 from .ipi import poses_of
-from .pose import MODEL_FOLDERS
+from .pose import pose_folders
 from .schema import PoseKeypoint, schema
 
 GIB = 2**30
 # What may also lie in the model file: its folder, which is its name there too, and words.
 SEPARATE = {"clip_vision": "CLIP vision ViT-H (clip_vision_h.safetensors)", "vae": "an SD 1.x or 2.x VAE"}
+# What `identify` calls files that will do for them; what it cannot open or does not know may do as well.
+WILL_DO = {
+    "clip_vision": ("clip-vision", "clip", "openclip", "openclip-vision", "archive", "unknown"),
+    "vae": ("sd-vae", "sd-vae-diffusers", "taesd", "archive", "unknown"),
+}
+NO_LATENT = "Check Before Running has no latent: connect that of Animate-X Conditioning to it"
 
 
 class Preflight(io.ComfyNode):
@@ -79,7 +84,7 @@ class Preflight(io.ComfyNode):
         )
         if problems and stop_on_problems:
             raise ValueError(text)
-        return io.NodeOutput(latent, text, ui={"text": (text,)})
+        return io.NodeOutput(ExecutionBlocker(NO_LATENT) if latent is None else latent, text, ui={"text": (text,)})
 
 
 def missing_files(poses_needed: bool) -> list[str]:
@@ -89,12 +94,23 @@ def missing_files(poses_needed: bool) -> list[str]:
     if bundled is None:
         missing.append("not found in models/diffusion_models or models/animatex: a converted Animate-X model")
     for kind, what in SEPARATE.items():
-        if kind not in (bundled or ()) and not folders.files_of((kind,), folders.SAFE + folders.UNCONVERTED):
+        if kind not in (bundled or ()) and not _there(kind):
             missing.append(f"not found in models/{kind}, nor inside a model file: {what}")
-    pose_files = find_pose_files(os.path.join(folder_paths.models_dir, kind) for kind in MODEL_FOLDERS)
+    pose_files = find_pose_files(pose_folders())
     if poses_needed and not (pose_files.detectors and pose_files.poses):
         missing.append("not found in models/dwpose: DWPose (yolox_l.onnx and dw-ll_ucoco_384.onnx), to detect poses")
     return missing
+
+
+def _there(kind: str) -> bool:
+    """Whether a file that will do lies in the folder of its kind. Only headers are read."""
+    for name in folders.files_of((kind,), folders.SAFE + folders.UNCONVERTED):
+        try:
+            if identify(folders.path_of(name, (kind,)), pickles=False).kind in WILL_DO[kind]:
+                return True
+        except ValueError:
+            continue  # broken: the loader of its kind says so
+    return False
 
 
 def _bundled_parts() -> set[str] | None:

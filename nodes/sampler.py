@@ -100,6 +100,8 @@ class Sampler(io.ComfyNode):
         if not isinstance(model.model, AnimateXModel):
             raise ValueError(f"model: {type(model.model).__name__} is not Animate-X: connect Load Animate-X Model")
         shape = _shape(latent["samples"])
+        if closed_loop and continue_from is not None:
+            raise ValueError("closed_loop joins the end to the start, continue_from holds the start: choose one")
         plan = _plan(shape[0], window_length, window_overlap, closed_loop)
         known = None if continue_from is None else _known(continue_from["samples"], shape, continue_frames)
         noise = comfy_sampler.start_noise(shape, seed, offset_noise, plan, shared_noise)

@@ -83,7 +83,8 @@ def test_rows_in_chunks_change_nothing(monkeypatch):
     chunked = scan_by_torch(ScanInputs(*inputs))
     found = torch.autograd.grad(chunked, inputs, gradient)
     assert starts == [1, 1, 1, 1, *[6] * 7]  # two rows at a time, and one where all frames' states are kept
-    assert torch.equal(chunked, whole)
+    # vectors of a processor take the last rows otherwise than those before: the last digit may differ
+    assert torch.allclose(chunked, whole, rtol=1e-12, atol=1e-14)
     assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(found, wanted, strict=True))
 
 
