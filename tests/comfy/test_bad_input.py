@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.comfy.graphs import MODEL, POSES_OF_FILE, animation, new_host, pixels, prompt
 from tests.comfy.listener import Listener
@@ -20,6 +22,12 @@ REFUSED = {
     "no VAE": ({"conditioning": {"setting": "paper"}}, "conditioning", ("connect a vae",)),
     "windows": ({"sample": {"window_length": 4, "window_overlap": 4}}, "sample", ("overlap", "0 to 3")),
     "another model": ({"model": {"model_name": "broken.safetensors"}}, "model", ("broken.safetensors",)),
+    "a loop that goes on": (
+        {"sample": {"closed_loop": True, "continue_from": ["conditioning", 2]}},
+        "sample",
+        ("choose one",),
+    ),
+    "no latent checked": ({"sample": {"latent": ["checked", 0]}}, "sample", ("connect that of Animate-X Cond",)),
     "latents of another size": ({"sample": {"latent": ["small", 2]}}, "sample", ("64x96", "64x64", "LATENT")),
 }
 ACCEPTED = ("four channels", "float64")
@@ -46,7 +54,10 @@ def graph(changes, reference="plain"):
         nobody=("TestsNobody", {}), others=("TestsOtherModels", {}), picture=("TestsPicture", {"kind": reference})
     )
     small = nodes["conditioning"]["inputs"] | {"height": 64}
-    nodes |= prompt(small=("AnimateX_Conditioning", small))
+    checked = {
+        "steps": 2, "window_length": 0, "window_overlap": 0, "measure_time": False, "stop_on_problems": False,
+    }  # fmt: skip
+    nodes |= prompt(small=("AnimateX_Conditioning", small), checked=("AnimateX_Preflight", checked))
     for node, inputs in changes.items():
         for name, value in inputs.items():
             if name in ("reference", "driving_images"):
@@ -108,3 +119,14 @@ def test_files_that_are_not_there_are_told_before_anything_runs(server, kind):
         server.post("/prompt", {"prompt": api})
     assert not [word for word in words if word not in str(told.value)], str(told.value)
     assert "not in list" not in str(told.value)
+
+
+def test_another_model_is_not_replaced_by_a_conversion(server, listener):
+    models = server.base / "models"
+    taken = models / "diffusion_models" / "taken.safetensors"
+    save_file({"double_blocks.0.img_attn.qkv.weight": torch.zeros(3, 3)}, taken)
+    before = taken.read_bytes()
+    inputs = {"text_encoder": "none", "clip_vision": "none", "vae": "none", "dtype": "fp16", "filename": "taken"}
+    heard = listener.run(prompt(convert=("AnimateX_ConvertWeights", {"checkpoint": MODEL, **inputs})))
+    assert heard.end == "execution_error" and "no Animate-X model" in heard.data["exception_message"]
+    assert taken.read_bytes() == before
