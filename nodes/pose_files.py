@@ -18,6 +18,8 @@ NO_FILE = "no .json file in the input or output folder"
 UNITS = {"find out": None, "pixels": False, "normalised": True}
 _DEEPEST = 3  # folders below input and output in which files are listed
 _MOST = 2000  # files listed
+_SHIPPED = " [animate-x]"  # after the name of a file that comes with the pack
+_ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "animatex_core", "assets")
 
 
 class SavePose(io.ComfyNode):
@@ -133,13 +135,17 @@ def _cut(poses: PoseSequence, skip: int, most: int) -> PoseSequence:
 
 
 def _path(name: str) -> str:
-    """The file that a name of the list means. Raises ValueError unless it is a file in the input or output folder."""
+    """The file that a name of the list means. Raises ValueError unless it lies in input, output or the pack."""
     if name == NO_FILE:
         raise ValueError(f"file: there is {NO_FILE}; put one there and press R")
-    if not name.removesuffix(" [output]").removesuffix(" [input]").lower().endswith(".json"):
+    plain = name.removesuffix(" [output]").removesuffix(" [input]").removesuffix(_SHIPPED)
+    if not plain.lower().endswith(".json"):
         raise ValueError(f"file: expected the name of a .json file, found {name!r}")
-    path = os.path.realpath(folder_paths.get_annotated_filepath(name))
-    roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
+    if name.endswith(_SHIPPED):
+        path, roots = os.path.realpath(os.path.join(_ASSETS, name.removesuffix(_SHIPPED))), (_ASSETS,)
+    else:
+        path = os.path.realpath(folder_paths.get_annotated_filepath(name))
+        roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
     if not any(_within(path, root) for root in roots):
         raise ValueError(f"file: {name!r} is not in ComfyUI's input or output folder")
     if not os.path.isfile(path):
@@ -166,7 +172,8 @@ def _files() -> list[str]:
             inner[:] = sorted(inner) if depth < _DEEPEST else []
             names = sorted(file for file in files if file.lower().endswith(".json"))
             found += [os.path.normpath(os.path.join(below, file)).replace(os.sep, "/") + mark for file in names]
-    return found[:_MOST]
+    shipped = sorted(file for file in os.listdir(_ASSETS) if file.endswith(".json")) if os.path.isdir(_ASSETS) else []
+    return found[:_MOST] + [file + _SHIPPED for file in shipped]
 
 
 NODES: list[type[io.ComfyNode]] = [SavePose, LoadPose]

@@ -13,14 +13,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path(__file__).with_name("report.json")
 NODES, CORE = ("__init__.py", "nodes"), ("animatex_core",)
+# What ComfyUI shows of the pack beside its nodes: scripts, help pages, templates, blueprints, translations.
+SHOWN, SHOWN_KINDS = ("web", "workflows", "subgraphs", "locales"), (".json", ".js", ".md")
 
 
-def hash_of(places: Iterable[str]) -> str:
-    """One hash of the Python files in places under the root, by their names and contents."""
+def hash_of(places: Iterable[str], kinds: tuple[str, ...] = (".py",)) -> str:
+    """One hash of the files of these kinds in places under the root, by their names and contents."""
     digest = hashlib.sha256()
     for place in places:
         path = ROOT / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        files = sorted(file for file in path.rglob("*") if file.suffix in kinds) if path.is_dir() else [path]
+        for file in files:
             digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -40,7 +43,11 @@ class Recorder:
     """A plugin of pytest that records every file whose tests all ran and passed."""
 
     def __init__(self):
-        self.hashes = {"nodes_sha256": hash_of(NODES), "core_sha256": hash_of(CORE)}
+        self.hashes = {
+            "nodes_sha256": hash_of(NODES),
+            "core_sha256": hash_of(CORE),
+            "shown_sha256": hash_of(SHOWN, SHOWN_KINDS),
+        }
         self.passed: dict[str, int] = {}
         self.figures: dict[str, dict] = {}
         self.incomplete: set[str] = set()

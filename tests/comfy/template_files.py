@@ -65,7 +65,7 @@ def write_files(base: Path) -> None:
     _write_unconverted(models)
     _write_other_models(models)
     inputs.mkdir(parents=True, exist_ok=True)
-    character().save(inputs / "character.png")
+    character().save(inputs / "example.png")
     save_openpose(inputs / "walk.json", load_openpose(DANCE))
     _write_video(inputs / "dance.mp4")
 

@@ -43,20 +43,29 @@ OFFERED = """name => {
     const { $pinia } = document.querySelector('#vue-app').__vue_app__.config.globalProperties;
     return $pinia._s.get('subgraph').subgraphBlueprints.some(blueprint => blueprint.display_name === name);
 }"""
-SETTINGS = {"LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.Minimap.Visible": False}
+# What is under the upper left corner of the note and of the first group: the canvas, unless a bar lies over it.
+COVERED = """() => {
+    const view = app.canvas.ds, corner = ([x, y]) => [0, 1].map(i => ([x, y][i] + view.offset[i]) * view.scale + 2);
+    const places = [app.graph.nodes.find(n => n.type == 'MarkdownNote').boundingRect, app.graph._groups[0]._bounding];
+    return places.map(of => document.elementFromPoint(...corner(of))?.id).filter(id => id != 'graph-canvas');
+}"""
+SIZE = {"width": 2600, "height": 1000}
+USUAL = {"width": 1680, "height": 950}
+SMALLEST_TEXT = "LiteGraph.Canvas.MinFontSizeForLOD"
+SET = "([name, value]) => app.extensionManager.setting.set(name, value)"
 
 
 @pytest.fixture(scope="module", params=RENDERERS)
 def page(request, template_host, browser):  # noqa: F811
     """ComfyUI in the browser, with each of its two ways to show nodes."""
-    page = browser.new_page(viewport={"width": 2600, "height": 1000})
+    page = browser.new_page(viewport=SIZE)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(template_host.url)
     ready = "!!(window.app?.extensionManager && window.LiteGraph?.registered_node_types?.AnimateX_Sampler)"
     page.wait_for_function(ready, timeout=120_000)
-    for name, value in (SETTINGS | {"Comfy.VueNodes.Enabled": RENDERERS[request.param]}).items():
-        page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+    for name, value in {"Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": RENDERERS[request.param]}.items():
+        page.evaluate(SET, [name, value])
     page.renderer = request.param
     yield page
     assert not errors
@@ -88,6 +97,21 @@ def stop(host):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_template_opens_readable_on_a_usual_screen(page, pack, name):
+    """With the frontend's own settings: texts and titles are drawn, and no bar lies over the beginning."""
+    page.set_viewport_size(USUAL)
+    page.evaluate(LOAD, [pack, name])
+    page.wait_for_timeout(2000)
+    assert page.evaluate("app.canvas.low_quality") is False
+    if page.renderer == "litegraph":
+        assert page.evaluate(COVERED) == []
+    folder = os.environ.get("ANIMATEX_SCREENSHOTS_AS_OPENED")
+    if folder:
+        page.screenshot(path=Path(folder) / f"opened_{name}_{page.renderer}.png")
+    page.set_viewport_size(SIZE)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_template_opens_with_nothing_missing_and_nothing_red(page, pack, name, template_host):  # noqa: F811
     page.evaluate(LOAD, [pack, name])
     page.wait_for_timeout(2500)
@@ -97,11 +121,14 @@ def test_a_template_opens_with_nothing_missing_and_nothing_red(page, pack, name,
     assert sent(page) == twin(name)
     folder = os.environ.get("ANIMATEX_SCREENSHOTS")
     if folder and page.renderer == "litegraph":
+        usual = page.evaluate("name => app.extensionManager.setting.get(name)", SMALLEST_TEXT)
+        page.evaluate(SET, [SMALLEST_TEXT, 0])
         left, top, right, bottom = page.evaluate(FIT)
         page.wait_for_timeout(7000)  # messages about earlier jobs go away by themselves
         with Image.open(io.BytesIO(page.screenshot())) as picture:
             shown = picture.convert("RGB").crop((left - 15, top - 20, right + 50, bottom + 40))
         shown.quantize(128, Image.Quantize.MEDIANCUT).save(Path(folder) / f"template_{name}.png", optimize=True)
+        page.evaluate(SET, [SMALLEST_TEXT, usual])
     with page.expect_response(lambda answer: answer.url.endswith("/prompt"), timeout=60_000) as answer:
         page.evaluate("() => { app.queuePrompt(0); }")
     assert answer.value.status == 200 and answer.value.json()["node_errors"] == {}
@@ -162,7 +189,7 @@ def test_the_blueprint_is_offered_and_animates_a_character(page, template_host):
             return node;
         };
         const ours = app.graph.nodes[0], slot = name => ours.inputs.findIndex(i => i.name == name);
-        const picture = make('LoadImage', {image: 'character.png'}), film = make('LoadVideo', {file: 'dance.mp4'});
+        const picture = make('LoadImage', {image: 'example.png'}), film = make('LoadVideo', {file: 'dance.mp4'});
         const parts = make('GetVideoComponents', {}), made = make('CreateVideo', {});
         const saved = make('SaveVideo', {filename_prefix: 'blueprint'});
         film.connect(0, parts, 0);
