@@ -202,6 +202,24 @@ def test_what_is_missing_is_said_where_the_model_and_the_video_are_missing(templ
     assert list(outputs) == [check] and outputs[check]["text"] == ["No problems."]
 
 
+def test_the_pack_brings_a_dance_and_opens_nothing_else_of_its_own(template_host, known):  # noqa: F811
+    offered = options(*known["AnimateX_LoadPose"]["input"]["required"]["file"])
+    assert {"dance.json [animate-x]", "walk.json"} <= set(offered)
+
+    def loaded(file):
+        poses = {"file": file, "units": "find out", "skip_first_frames": 0, "frame_load_cap": 0}
+        save = {"poses": ["1", 0], "filename_prefix": "t/brought", "fps": 0.0}
+        kinds = {"1": ("AnimateX_LoadPose", poses), "2": ("AnimateX_SavePose", save)}
+        return {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in kinds.items()}
+
+    run(template_host, loaded("dance.json [animate-x]"))
+    (saved,) = (template_host.base / "output/t").glob("brought_*.json")
+    assert len(json.loads(saved.read_text())["frames"]) == 32
+    for file, told in (("../../tests/data/poses/dance.json [animate-x]", "is not in"), ("gone.json [animate-x]", "no")):
+        with pytest.raises(RuntimeError, match=told):
+            run(template_host, loaded(file))
+
+
 def test_poses_of_another_node_drive_the_character(template_host):  # noqa: F811
     """Template 4 with the poses of a file in the place of SDPose, whose weights are not here."""
     api = small(twin("4_poses_from_other_nodes"))
