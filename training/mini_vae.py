@@ -32,7 +32,7 @@ class VAEShape:
     positive.
     """
 
-    widths: tuple[int, ...] = (24, 24, 48, 48)
+    widths: tuple[int, ...] = (LAYOUT_WIDTH,) * 4
     encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
     decoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
 
@@ -167,6 +167,12 @@ def save_mini_vae(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, A
     tensors = to_taesd(state)
     stored = {name: (t.half() if t.ndim else t.float()).contiguous() for name, t in tensors.items()}
     save_file(stored, path, {"facts": json.dumps(dict(facts), sort_keys=True)})
+
+
+def spread(latents: Tensor) -> Tensor:
+    """How far mean and deviation of each channel of latents [n, 4, h, w] are from 0 and 1; a loss."""
+    deviation, mean = torch.std_mean(latents, dim=(0, 2, 3))
+    return mean.square().mean() + (deviation - 1).square().mean()
 
 
 def psnr(found: Tensor, wanted: Tensor) -> Tensor:

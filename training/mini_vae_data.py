@@ -109,7 +109,7 @@ def _crop(rng: np.random.Generator, pool: list[np.ndarray], material: Material, 
         size = int(s.side * rng.uniform(0.75, 1.25))
         found = _square(rng, material.stills.pictures[number], size, material.stills.silhouettes[number])
         if rng.random() < 0.5:
-            found = _recoloured(rng, found)
+            found = recoloured(rng, found)
     found = resize(np.ascontiguousarray(found), s.side, s.side)
     return to_tensor(np.ascontiguousarray(found[:, ::-1] if rng.random() < 0.5 else found))
 
@@ -128,7 +128,7 @@ def _square(rng: np.random.Generator, picture: np.ndarray, side: int, around: np
     return picture[top : top + side, left : left + side]
 
 
-def _recoloured(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+def recoloured(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """Other colours on the same shapes: channels change places and are dimmed or turned round."""
     values = picture[..., rng.permutation(3)].astype(np.float32)
     values = np.where(rng.random(3) < 0.25, 255 - values, values)

@@ -24,7 +24,7 @@ from torch.nn.functional import mse_loss
 
 from animatex_core.atomic_file import replacing
 
-from .mini_vae import MiniVAE, VAEShape, save_mini_vae, widened
+from .mini_vae import MiniVAE, VAEShape, save_mini_vae, spread, widened
 from .mini_vae_data import Held, Material, crops, load_material, measure, read_held
 
 LOG = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class _Run:
             latents = self.model.encode(wanted).float()
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.step)) * s.noise
             found = self.model.decode(latents + noise).float()
-        loss = mse_loss(found, wanted) + s.edges * _edges(found - wanted) + s.spread * _spread(latents)
+        loss = mse_loss(found, wanted) + s.edges * _edges(found - wanted) + s.spread * spread(latents)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -137,11 +137,6 @@ class _Run:
 
 def _edges(error: Tensor) -> Tensor:
     return error.diff(dim=2).square().mean() + error.diff(dim=3).square().mean()
-
-
-def _spread(latents: Tensor) -> Tensor:
-    deviation, mean = torch.std_mean(latents, dim=(0, 2, 3))
-    return mean.square().mean() + (deviation - 1).square().mean()
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ _OUT_OF_RANGE = {
     "stubby": Build(head=0.36, thigh=0.1, shin=0.1, arm=0.13, fore=0.12, trunk=0.62, shoulder=0.26, thick=0.09),
     "armless": Build(head=0.42, thigh=0.3, shin=0.3, arm=0.0, fore=0.0, trunk=0.42, shoulder=0.15, neck=0.05),
     "penguin": Build(head=0.38, thigh=0.09, shin=0.09, arm=0.0, fore=0.0, trunk=0.66, shoulder=0.3, thick=0.1),
-    "longarm": Build(head=0.17, thigh=0.2, shin=0.2, arm=0.46, fore=0.42, trunk=0.25, shoulder=0.18),
+    "longarm": Build(head=0.17, thigh=0.26, shin=0.26, arm=0.4, fore=0.34, trunk=0.22, shoulder=0.18),
     "mouse": Build(head=0.44, thigh=0.2, shin=0.2, arm=0.15, fore=0.14, trunk=0.4, shoulder=0.15, ears="round"),
     "rabbit": Build(head=0.4, thigh=0.13, shin=0.13, arm=0.12, fore=0.11, trunk=0.4, shoulder=0.14, ears="long"),
     "stilt": Build(head=0.42, thigh=0.66, shin=0.66, arm=0.2, fore=0.18, trunk=0.24, shoulder=0.13, thick=0.05),
