@@ -32,7 +32,7 @@ class VAEShape:
     positive.
     """
 
-    widths: tuple[int, ...] = (LAYOUT_WIDTH,) * 4
+    widths: tuple[int, ...] = (24, 24, 48, 48)
     encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
     decoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
 
