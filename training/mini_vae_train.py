@@ -30,6 +30,7 @@ from .mini_vae_data import Held, Material, crops, load_material, measure, read_h
 LOG = logging.getLogger(__name__)
 LICENSE = "CC0-1.0: made from rendered characters and from pictures that are CC0 or in the public domain"
 _CHANGEABLE = ("steps", "batch", "side", "rate")  # where a training goes on
+_MEASURED = 20_000  # steps after which the network so far is written and measured
 _DECAY = 0.25  # last share of the steps, over which the learning rate falls
 
 
@@ -203,7 +204,7 @@ def _train(run: _Run, checkpoint: Path, material: Material, held: Held, seconds:
         if time.monotonic() - saved > 120:
             run.save(checkpoint)
             saved = time.monotonic()
-        if run.step % 2500 == 0:
+        if run.step % _MEASURED == 0:
             write(run, checkpoint.with_name(f"step_{run.step}.safetensors"), material, held)
     run.save(checkpoint)
 
