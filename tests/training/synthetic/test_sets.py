@@ -1,0 +1,70 @@
+"""What the commands write: the mini benchmark, clips to train on, and stills."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+from animatex_training.sources import find_sources
+from animatex_training.synthetic.benchmark import write_benchmark
+from animatex_training.synthetic.cast import TRAINING_MOTIONS
+from animatex_training.synthetic.held_out import KINDS, MOTIONS, factors, in_range, members
+from animatex_training.synthetic.stills import load_stills, make_stills, save_stills
+from animatex_training.synthetic.training_clips import write_clips
+
+from animatex_core.pictures import load_picture
+from animatex_core.pose.io import load_openpose
+from tests.training.synthetic.recordings import wild_motion
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    names = sorted({source for source, _ in MOTIONS.values()} | set(TRAINING_MOTIONS))
+    return {name: wild_motion(frames=40, seed=seed) for seed, name in enumerate(names)}
+
+
+def test_the_cast_is_eight_in_range_eight_out_of_it_and_four_objects(body_model):
+    cast = members(body_model)
+    assert [sum(m.kind == kind for m in cast) for kind in KINDS] == [8, 8, 4]
+    assert len({m.name for m in cast}) == 20
+    adult = next(m.puppet for m in cast if m.name == "strong")
+    for member in cast:
+        if member.kind != "object":
+            assert in_range(factors(member.puppet, adult)) == (member.kind == "in range"), member.name
+
+
+def test_the_benchmark_is_a_set_of_the_evaluation(body_model, renderer, recordings, tmp_path, monkeypatch):
+    few = {name: MOTIONS[name] for name in ("kick", "jump")}
+    monkeypatch.setattr("animatex_training.synthetic.held_out.MOTIONS", few)
+    monkeypatch.setattr("animatex_training.synthetic.benchmark.members", lambda model: members(model)[8:10])
+    names = write_benchmark(tmp_path / "set", recordings, width=64, height=96)
+    assert names == ["bighead-kick", "bighead-jump", "stubby-kick", "stubby-jump"]
+    case = tmp_path / "set" / "bighead-kick"
+    masks = [load_picture(path) for path in sorted((case / "mask").glob("*.png"))]
+    assert len(masks) == 16 and set(np.unique(masks)) == {0, 255}
+    poses, driver = load_openpose(case / "poses.json"), load_openpose(case / "driver_poses.json")
+    assert len(poses) == len(driver) == 16 and not np.allclose(poses.points, driver.points, atol=5)
+    assert json.loads((case / "case.json").read_text())["facts"]["kind"] == "out of range"
+    evaluation = pytest.importorskip("animatex_training.evaluation.cases", reason="the evaluation is not there")
+    assert importlib.import_module(evaluation.__name__).validate(tmp_path / "set") == []
+
+
+def test_clips_are_read_by_prepare_and_follow_from_the_seed(body_model, renderer, recordings, tmp_path):
+    train = {name: recordings[name] for name in TRAINING_MOTIONS}
+    for folder, bodies in (("a", 1), ("b", 2)):
+        write_clips(tmp_path / folder, train, bodies=bodies, each=2, seed=3, width=64, height=96)
+    found = find_sources(tmp_path / "b" / "manifest.jsonl")
+    assert len(found) == 4 and all(s.poses and s.licence == "CC0-1.0" and s.fps == 12 for s in found)
+    assert len(list(found[0].open()[1])) == len(load_openpose(found[0].poses)) == 16
+    assert found[0].digest() == find_sources(tmp_path / "a" / "manifest.jsonl")[0].digest()
+    assert len({s.digest() for s in found}) == 4
+
+
+def test_stills_are_kept_with_their_silhouettes(body_model, renderer, recordings, tmp_path):
+    stills = make_stills(12, list(recordings.values()), seed=0, figures=0.5, width=64, height=96)
+    save_stills(tmp_path / "stills.npz", stills)
+    kept = load_stills(tmp_path / "stills.npz")
+    assert kept.pictures.shape == (12, 96, 64, 3) and np.array_equal(kept.silhouettes, stills.silhouettes)
+    np.savez(tmp_path / "other.npz", x=np.zeros(1))
+    with pytest.raises(ValueError, match=r"other\.npz: no stills"):
+        load_stills(tmp_path / "other.npz")

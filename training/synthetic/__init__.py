@@ -1,0 +1,20 @@
+"""Synthetic data with exact ground truth: characters of many shapes in recorded motion, rendered with known joints.
+
+**The rule that makes a target right.** A character follows a driver when, at every frame,
+
+1. every body segment has the driver's rotation, relative to the same rest pose (T pose, facing the viewer);
+2. the path of the hips over the ground, divided by the length of the leg (thigh and shin), is the driver's;
+3. the lowest point of the feet is as far above the ground, divided by the length of the leg, as the driver's: what
+   stands on the ground stands on it in both;
+4. a part that the character lacks is left out and changes nothing else: without arms, the same motion without arms;
+5. the camera is placed by the character's own standing height, and follows the smoothed path of the hips.
+
+So the lengths are the character's and the motion is the driver's, and both pictures follow from one seed. The modules:
+`motion` (what is handed on; read from files by `bvh` and `deepmimic`), `body` (a human of any shape), `figures`
+(characters of our own: big heads, no arms, short legs, objects with limbs), `render` and `stage` (pictures, joints
+and silhouettes), `cast` (who there is and which motions are held out), `make` (the command).
+
+Nothing here is needed to animate or to train; its packages are the extra "synthetic".
+"""
+
+VERSION = 1  # of everything that is drawn from a seed: raised when the same seed gives another picture

@@ -1,0 +1,88 @@
+"""The command: python -m animatex_training.synthetic clips | benchmark | stills."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from animatex_core.cli_output import fail, progress_bar, say
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        return fail(str(error), 1)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m animatex_training.synthetic", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, words in (
+        ("clips", _clips, "humans in motion, to train on; read by animate-x-train prepare OUT/manifest.jsonl"),
+        ("benchmark", _benchmark, "the held-out mini benchmark: 20 characters x 6 motions"),
+        ("stills", _stills, "single pictures (.npz), to train the mini VAE on"),
+    ):
+        command = commands.add_parser(name, help=words, description=words)
+        command.set_defaults(run=run)
+        command.add_argument("out", type=Path)
+        words = "folder of recordings (*.bvh, humanoid3d_*.txt); as often as needed"
+        command.add_argument("--motions", type=Path, action="append", default=[], help=words)
+        command.add_argument("--cache", type=Path, help="folder of the body model (0.8 GB, made once)")
+        if name != "benchmark":
+            command.add_argument("--seed", type=int, default=0, help="another one gives others; default: 0")
+        if name == "clips":
+            command.add_argument("--bodies", type=int, default=60, help="humans; default: %(default)s")
+            command.add_argument("--each", type=int, default=10, help="clips of each; default: %(default)s")
+        if name == "stills":
+            command.add_argument("--count", type=int, default=3200, help="default: %(default)s")
+            command.add_argument("--figures", type=float, default=0.45, help="share that is no human")
+            command.add_argument("--held-out", action="store_true", help="in the motions of the benchmark")
+    return parser
+
+
+def _clips(options: argparse.Namespace) -> None:
+    recordings = _recordings(options, held_out=False)
+    from .training_clips import write_clips
+
+    with progress_bar("humans", "human", quiet=False) as advance:
+        manifest = write_clips(
+            options.out, recordings, bodies=options.bodies, each=options.each, seed=options.seed, progress=advance
+        )
+    say(f"{manifest}: {options.bodies * options.each} clips")
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    recordings = _recordings(options, held_out=True)
+    from .benchmark import write_benchmark
+
+    say(f"{options.out}: {len(write_benchmark(options.out, recordings))} cases")
+
+
+def _stills(options: argparse.Namespace) -> None:
+    recordings = list(_recordings(options, held_out=options.held_out).values())
+    from .stills import make_stills, save_stills
+
+    stills = make_stills(options.count, recordings, seed=options.seed, figures=options.figures)
+    save_stills(options.out, stills)
+    say(f"{options.out}: {len(stills.pictures)} pictures")
+
+
+def _recordings(options: argparse.Namespace, *, held_out: bool):  # noqa: ANN202
+    if options.cache:
+        os.environ["ANNY_CACHE_DIR"] = str(options.cache)
+    from .cast import TRAINING_MOTIONS
+    from .held_out import MOTIONS
+    from .sources import load_motions
+
+    names = sorted({source for source, _ in MOTIONS.values()}) if held_out else TRAINING_MOTIONS
+    return load_motions(names, options.motions)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
