@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,14 @@ class Trainer:
         """
         if self.step == 0:
             self._validate()
-        batches, seen, steps = self.feed.batches(), [], self.config.run.steps
-        ended_by = 0
+        with closing(self.feed.batches()) as batches:
+            ended_by = self._train(batches, stop, advance)
+        if self.watch is not None:
+            self.watch.close()
+        return ended_by
+
+    def _train(self, batches: Iterator[Drawn], stop: StopRequest | None, advance: Any) -> int:
+        seen, steps, ended_by = [], self.config.run.steps, 0
         while self.step < steps and not ended_by:
             outcome = self._train_step(batches)
             seen.append(outcome.loss)
@@ -91,8 +97,6 @@ class Trainer:
             ended_by = self._asked_to_stop(stop)
             if self.step % self.config.save.every == 0 or self.step == steps or ended_by:
                 self.save()
-        if self.watch is not None:
-            self.watch.close()
         return ended_by
 
     def save(self) -> None:
