@@ -29,7 +29,7 @@ from .validation import Validation, clips_of, on_device
 from .watch import Watch
 
 LOG = logging.getLogger(__name__)
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, VALIDATION = "checkpoints", "validation/loss"
 
 
 class Trainer:
@@ -75,10 +75,11 @@ class Trainer:
 
         advance: called with the clips trained on, of how many, and what to show beside them.
         """
-        if self.step == 0:
-            self._validate()
+        ended_by = self._validate(stop)
+        if ended_by:
+            self.save()
         with closing(self.feed.batches()) as batches:
-            ended_by = self._train(batches, stop, advance)
+            ended_by = ended_by or self._train(batches, stop, advance)
         if self.watch is not None:
             self.watch.close()
         return ended_by
@@ -91,11 +92,11 @@ class Trainer:
             if self.step % self.config.watch.log_every == 0 or self.step == steps:
                 self._log(seen, outcome, advance)
                 seen = []
-            every = self.config.watch.sample_every
-            if every and (self.step % every == 0 or self.step == steps):
-                self._validate()
             ended_by = self._asked_to_stop(stop)
             if self.step % self.config.save.every == 0 or self.step == steps or ended_by:
+                self.save()
+            ended_by = ended_by or self._validate(stop)
+            if ended_by:
                 self.save()
         return ended_by
 
@@ -175,18 +176,34 @@ class Trainer:
         asked = torch.tensor(0 if stop is None else stop.signal, device=self.device)
         return int(self.ranks.largest(asked))
 
-    def _validate(self) -> None:
-        """Loss and videos of the validation clips, with the averaged weights."""
-        if self.validation is None:
-            return
+    def _validate(self, stop: StopRequest | None) -> int:
+        """Loss and videos of the validation clips, with the averaged weights, where the step is due for them and they
+        are not there yet. Returns the signal that ended it, or 0: nothing is shown then, the resumed run does it."""
+        if self.validation is None or not self._validation_is_due():
+            return 0
+        made: list[torch.Tensor] = []
         with self.ema.in_place(), self._precision():
+            if ended_by := self._asked_to_stop(stop):
+                return ended_by
             loss = self.validation.loss(self.module)
-            made = [self.validation.sample(self.module, number) for number in range(len(self.validation.batches))]
+            for number in range(len(self.validation.batches)):
+                if ended_by := self._asked_to_stop(stop):
+                    return ended_by
+                made.append(self.validation.sample(self.module, number))
         if self.watch is not None:
-            self.watch.scalars(self.step, {"validation/loss": loss})
-            for number, clip in enumerate(clips_of(self.validation.batches)):
-                frames = self.validation.picture(number, made[number])
-                self.watch.video(self.step, f"{number}-{_plain(clip)}", frames)
+            self._show(self.validation, loss, made)
+        return 0
+
+    def _validation_is_due(self) -> bool:
+        if self.step % self.config.watch.sample_every and self.step != self.config.run.steps:
+            return False
+        return not self.ranks.agreed(self.watch is not None and self.watch.holds(self.step, VALIDATION))
+
+    def _show(self, validation: Validation, loss: float, made: list[torch.Tensor]) -> None:
+        assert self.watch is not None
+        for number, clip in enumerate(clips_of(validation.batches)):
+            self.watch.video(self.step, f"{number}-{_plain(clip)}", validation.picture(number, made[number]))
+        self.watch.scalars(self.step, {VALIDATION: loss})
 
     def _log(self, seen: list[float], outcome: Outcome, advance: Any) -> None:
         finite = [loss for loss in seen if loss == loss]
