@@ -192,6 +192,7 @@ class Trainer:
                 made.append(self.validation.sample(self.module, number))
         if self.watch is not None:
             self._show(self.validation, loss, made)
+        self.ranks.wait()  # for as long as the videos take, not only as long as a step may
         return 0
 
     def _validation_is_due(self) -> bool:
@@ -202,7 +203,11 @@ class Trainer:
     def _show(self, validation: Validation, loss: float, made: list[torch.Tensor]) -> None:
         assert self.watch is not None
         for number, clip in enumerate(clips_of(validation.batches)):
-            self.watch.video(self.step, f"{number}-{_plain(clip)}", validation.picture(number, made[number]))
+            name = f"{number}-{_plain(clip)}"
+            try:
+                self.watch.video(self.step, name, validation.picture(number, made[number]))
+            except (OSError, ValueError) as error:
+                LOG.warning("step %d: the sample video %s is left out: %s", self.step, name, error)
         self.watch.scalars(self.step, {VALIDATION: loss})
 
     def _log(self, seen: list[float], outcome: Outcome, advance: Any) -> None:

@@ -1,6 +1,7 @@
 """What a run shows: scalars, sample videos from step 0 on, TensorBoard; and nothing twice after a resume."""
 
 import json
+import logging
 import signal
 
 import pytest
@@ -94,3 +95,12 @@ def test_who_asks_for_the_end_does_not_wait_for_the_videos(tmp_path, monkeypatch
     assert Trainer(settings, fake_data(), tmp_path, Ranks(), CPU, resume=True).run() == 0
     lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "validation/loss" in line] == [0, 2, 4]
+
+
+def test_a_video_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
+    (tmp_path / "samples").write_text("in the way")
+    settings = small_config(run={"steps": 1}, watch={"sample_every": 2, "samples": 1, "sampling_steps": 1})
+    with caplog.at_level(logging.WARNING):
+        assert Trainer(settings, fake_data(), tmp_path, Ranks(), CPU).run() == 0
+    assert "step 1: the sample video 0-clip-0 is left out" in caplog.text
+    assert "validation/loss" in (tmp_path / "scalars.jsonl").read_text()
