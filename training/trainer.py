@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -211,8 +212,8 @@ class Trainer:
         self.watch.scalars(self.step, {VALIDATION: loss})
 
     def _log(self, seen: list[float], outcome: Outcome, advance: Any) -> None:
-        finite = [loss for loss in seen if loss == loss]
-        loss = sum(finite) / max(1, len(finite))
+        finite = [loss for loss in seen if math.isfinite(loss)]
+        loss = sum(finite) / len(finite) if finite else math.nan
         rate = self.optimiser.param_groups[0]["lr"]
         if self.watch is not None:
             self.watch.scalars(self.step, {"train/loss": loss, "train/gradient_norm": outcome.norm, "train/rate": rate})
