@@ -40,6 +40,7 @@ def test_a_file_over_its_preset_and_the_command_line_over_both(tmp_path):
         ("[run]\nsteps = 0", r"run\.steps: expected at least 1, got 0"),
         ("[run]\nprecision = 'fp8'", r"run\.precision: expected fp32, bf16 or fp16, got 'fp8'"),
         ("[run]\nprecision = 'fp16'\nsharding = 'fully_shard'", r"\"fp16\" does not go with .*use \"bf16\""),
+        ("[run]\nprecision = 'fp32'\nfrozen_precision = 'bf16'", r"frozen_precision: \"bf16\" does not go with"),
         ("[run]\ncheckpoint_levels = 'all'", r"run\.checkpoint_levels: expected a list"),
         ("[objective]\ndrop_all = 0.7\nkeep_all = 0.7", r"add up to 1\.4"),
         ("[model.unet]\nwidht = 3", r"unknown fields widht"),
