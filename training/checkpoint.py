@@ -93,13 +93,13 @@ class Checkpoints:
         return None
 
     def read(self, step: int) -> Saved:
-        """A checkpoint, checked against its manifest. Raises BrokenCheckpoint."""
+        """A checkpoint, checked against its manifest. Raises BrokenCheckpoint, and OSError where the machine cannot read it now."""
         path = self.path(step)
         try:
             verify(path)
             state = json.loads((path / STATE).read_text())
             return Saved({file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}, state)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise error if isinstance(error, BrokenCheckpoint) else BrokenCheckpoint(f"{path}: {error}") from error
 
     def _write(self, step: int, saved: Saved) -> None:
@@ -150,7 +150,7 @@ def verify(path: Path) -> None:
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         files = dict(manifest)
-    except (OSError, TypeError, ValueError) as error:
+    except (FileNotFoundError, TypeError, ValueError) as error:
         raise BrokenCheckpoint(f"{path / MANIFEST}: cannot be read ({error})") from error
     for name, facts in files.items():
         file = path / name
