@@ -82,14 +82,23 @@ class Checkpoints:
         return self.path(step)
 
     def newest(self) -> tuple[int, Saved] | None:
-        """The newest checkpoint that is complete; a broken one is set aside with a warning."""
+        """The newest checkpoint that is complete; a broken one is set aside with a warning.
+
+        Raises BrokenCheckpoint when all were broken, and OSError where the machine cannot read one now.
+        """
+        told = None
         for step in self.steps():
             try:
                 return step, self.read(step)
             except BrokenCheckpoint as error:
                 aside = self.folder / f"{_ASIDE}{self.path(step).name}-{secrets.token_hex(4)}"
+                told = error
                 LOG.warning("%s; it is set aside as %s, going back to the one before", error, aside.name)
                 self.path(step).rename(aside)
+        if told is not None:
+            raise BrokenCheckpoint(
+                f"{told}; no complete checkpoint is left; train --resume, once more, begins anew"
+            ) from told
         return None
 
     def read(self, step: int) -> Saved:

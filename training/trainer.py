@@ -118,11 +118,12 @@ class Trainer:
         if self.ranks.first:
             try:
                 found = self.checkpoints.newest()
-            except OSError as failed:
+            except (OSError, ValueError) as failed:
                 error = failed
         self.ranks.first_does(error)
         step = self.ranks.agreed(None if found is None else found[0])
         if step is None:
+            LOG.warning("%s: no checkpoint to go on from; the run begins at step 0", self.checkpoints.folder)
             return
         saved = self.checkpoints.read(step) if found is None else found[1]
         check_same(self.facts, saved.state["facts"], self.checkpoints.path(step))
