@@ -43,6 +43,7 @@ def test_a_file_over_its_preset_and_the_command_line_over_both(tmp_path):
         ("[run]\nprecision = 'fp32'\nfrozen_precision = 'bf16'", r"frozen_precision: \"bf16\" does not go with"),
         ("[run]\ncheckpoint_levels = 'all'", r"run\.checkpoint_levels: expected a list"),
         ("[objective]\ndrop_all = 0.7\nkeep_all = 0.7", r"add up to 1\.4"),
+        ("[data.settings]\nlamda = 0.9", r"mine\.toml: .*lamda: unknown"),
         ("[model.unet]\nwidht = 3", r"unknown fields widht"),
         ("[model.unet]\nwidth = 33", r"33 channels must be a multiple"),
         ("model = 3", r"model: expected a section, got 3"),
