@@ -82,24 +82,33 @@ class Checkpoints:
         return self.path(step)
 
     def newest(self) -> tuple[int, Saved] | None:
-        """The newest checkpoint that is complete; a broken one is set aside with a warning."""
+        """The newest checkpoint that is complete; a broken one is set aside with a warning.
+
+        Raises BrokenCheckpoint when all were broken, and OSError where the machine cannot read one now.
+        """
+        told = None
         for step in self.steps():
             try:
                 return step, self.read(step)
             except BrokenCheckpoint as error:
                 aside = self.folder / f"{_ASIDE}{self.path(step).name}-{secrets.token_hex(4)}"
+                told = error
                 LOG.warning("%s; it is set aside as %s, going back to the one before", error, aside.name)
                 self.path(step).rename(aside)
+        if told is not None:
+            raise BrokenCheckpoint(
+                f"{told}; no complete checkpoint is left; train --resume, once more, begins anew"
+            ) from told
         return None
 
     def read(self, step: int) -> Saved:
-        """A checkpoint, checked against its manifest. Raises BrokenCheckpoint."""
+        """A checkpoint, checked against its manifest. Raises BrokenCheckpoint, and OSError where the machine cannot read it now."""
         path = self.path(step)
         try:
             verify(path)
             state = json.loads((path / STATE).read_text())
             return Saved({file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}, state)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise error if isinstance(error, BrokenCheckpoint) else BrokenCheckpoint(f"{path}: {error}") from error
 
     def _write(self, step: int, saved: Saved) -> None:
@@ -150,7 +159,7 @@ def verify(path: Path) -> None:
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         files = dict(manifest)
-    except (OSError, TypeError, ValueError) as error:
+    except (FileNotFoundError, TypeError, ValueError) as error:
         raise BrokenCheckpoint(f"{path / MANIFEST}: cannot be read ({error})") from error
     for name, facts in files.items():
         file = path / name

@@ -151,6 +151,10 @@ class TrainConfig:
         _at_least(self, "objective.min_snr", 0)
         _at_least(self, "objective.offset_noise", 0)
         self._check_shares()
+        if self.run.precision == "fp32" and self.run.frozen_precision != "fp32":
+            raise ValueError(
+                f'run.frozen_precision: "{self.run.frozen_precision}" does not go with run.precision "fp32"; use "fp32"'
+            )
         if self.run.sharding == "fully_shard":
             _no_shares("run.precision", self.run.precision, "fp16", "bf16")
             _no_shares("optimiser.kind", self.optimiser.kind, "adamw8bit", "adamw")

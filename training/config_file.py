@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from animatex_core.config import CONFIGS, AnimateXConfig
 
+from .augment import read_settings
 from .config import ModelSettings, TrainConfig
 
 if sys.version_info >= (3, 11):
@@ -39,6 +40,7 @@ def config_from(values: Mapping[str, Any], source: str) -> TrainConfig:
     try:
         config = _build(TrainConfig, values, "")
         network_config(config.model)
+        read_settings(config.data.settings)
         return config
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error

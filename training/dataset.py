@@ -67,8 +67,8 @@ class ClipDataset(Dataset[Sample]):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the clips, their order, and how they are read."""
-        told = [self._prepared, [r.clip for r in self.records], self.frames]
+        """Changes with the clips, their order, which of them are for training, and how they are read."""
+        told = [self._prepared, [r.clip for r in self.records], self.frames, self.training]
         told += [getattr(self.settings, name) for name in _TOLD]
         return hashlib.sha256(repr(told).encode()).hexdigest()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from animatex_core.model import Inputs
+
+from .stopping import ignore_stops, starting_processes
 
 
 class Draw(Protocol):
@@ -78,8 +81,8 @@ class Feed:
         self.sampler = data.sampler(rank, world)
         self.position = tuple(self.sampler.position)
 
-    def batches(self) -> Iterator[Drawn]:
-        """Endless."""
+    def batches(self) -> Generator[Drawn, None, None]:
+        """Endless. Close it: the workers end then."""
         self.sampler.position = (self.position[0], self.position[1])
         loader = DataLoader(
             _Reader(self.data.dataset, self.data.collate),
@@ -89,10 +92,18 @@ class Feed:
             # forked processes would inherit the locks of whatever threads run at the moment
             multiprocessing_context="spawn" if self.workers else None,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=ignore_stops,
         )
-        for drawn in loader:
-            self.position = drawn.position
-            yield drawn
+        with starting_processes():
+            read = iter(loader)
+        try:
+            for drawn in read:
+                self.position = drawn.position
+                yield drawn
+        finally:
+            # Workers do not hear SIGTERM, by which torch ends those of an iterator that something still refers to.
+            if isinstance(read, _MultiProcessingDataLoaderIter):
+                read._shutdown_workers()
 
 
 class _Reader(Dataset):

@@ -18,6 +18,7 @@ from animatex_core.motion import CLIP_SIDE
 from animatex_core.pictures import resize, to_tensor
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import BODY, PoseSequence
+from animatex_core.pose.mediapipe_backend import WorkerError
 from animatex_core.tensor_files import WeightsError
 from animatex_core.vae import VAE, load_vae
 from animatex_core.vision import ClipVision, load_clip_vision
@@ -74,12 +75,14 @@ def prepare_video(job: Job) -> Result:
     """Write the clips of a video, then its result: a video without a result is done again, one with it never.
 
     Whatever is wrong with the video becomes a reason in the result; errors of the machine (a full disk, a missing
-    network file) are raised.
+    network file) are raised. MediaPipe's end may be the fault of either: the reason is told and not kept.
     """
     try:
         result = _prepare(job)
     except (OutputError, WeightsError):
         raise
+    except WorkerError as error:
+        return Result(job.source.title, (), (f"{error}; it is tried again by the next run",))
     except ValueError as error:
         result = Result(job.source.title, (), (str(error),))
     (job.folder / RESULTS).mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from .validation import Validation, clips_of, on_device
 from .watch import Watch
 
 LOG = logging.getLogger(__name__)
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, VALIDATION = "checkpoints", "validation/loss"
 
 
 class Trainer:
@@ -75,24 +76,29 @@ class Trainer:
 
         advance: called with the clips trained on, of how many, and what to show beside them.
         """
-        if self.step == 0:
-            self._validate()
-        batches, seen, steps = self.feed.batches(), [], self.config.run.steps
-        ended_by = 0
+        ended_by = self._validate(stop)
+        if ended_by:
+            self.save()
+        with closing(self.feed.batches()) as batches:
+            ended_by = ended_by or self._train(batches, stop, advance)
+        if self.watch is not None:
+            self.watch.close()
+        return ended_by
+
+    def _train(self, batches: Iterator[Drawn], stop: StopRequest | None, advance: Any) -> int:
+        seen, steps, ended_by = [], self.config.run.steps, 0
         while self.step < steps and not ended_by:
             outcome = self._train_step(batches)
             seen.append(outcome.loss)
             if self.step % self.config.watch.log_every == 0 or self.step == steps:
                 self._log(seen, outcome, advance)
                 seen = []
-            every = self.config.watch.sample_every
-            if every and (self.step % every == 0 or self.step == steps):
-                self._validate()
             ended_by = self._asked_to_stop(stop)
             if self.step % self.config.save.every == 0 or self.step == steps or ended_by:
                 self.save()
-        if self.watch is not None:
-            self.watch.close()
+            ended_by = ended_by or self._validate(stop)
+            if ended_by:
+                self.save()
         return ended_by
 
     def save(self) -> None:
@@ -112,11 +118,12 @@ class Trainer:
         if self.ranks.first:
             try:
                 found = self.checkpoints.newest()
-            except OSError as failed:
+            except (OSError, ValueError) as failed:
                 error = failed
         self.ranks.first_does(error)
         step = self.ranks.agreed(None if found is None else found[0])
         if step is None:
+            LOG.warning("%s: no checkpoint to go on from; the run begins at step 0", self.checkpoints.folder)
             return
         saved = self.checkpoints.read(step) if found is None else found[1]
         check_same(self.facts, saved.state["facts"], self.checkpoints.path(step))
@@ -171,22 +178,43 @@ class Trainer:
         asked = torch.tensor(0 if stop is None else stop.signal, device=self.device)
         return int(self.ranks.largest(asked))
 
-    def _validate(self) -> None:
-        """Loss and videos of the validation clips, with the averaged weights."""
-        if self.validation is None:
-            return
+    def _validate(self, stop: StopRequest | None) -> int:
+        """Loss and videos of the validation clips, with the averaged weights, where the step is due for them and they
+        are not there yet. Returns the signal that ended it, or 0: nothing is shown then, the resumed run does it."""
+        if self.validation is None or not self._validation_is_due():
+            return 0
+        made: list[torch.Tensor] = []
         with self.ema.in_place(), self._precision():
+            if ended_by := self._asked_to_stop(stop):
+                return ended_by
             loss = self.validation.loss(self.module)
-            made = [self.validation.sample(self.module, number) for number in range(len(self.validation.batches))]
+            for number in range(len(self.validation.batches)):
+                if ended_by := self._asked_to_stop(stop):
+                    return ended_by
+                made.append(self.validation.sample(self.module, number))
         if self.watch is not None:
-            self.watch.scalars(self.step, {"validation/loss": loss})
-            for number, clip in enumerate(clips_of(self.validation.batches)):
-                frames = self.validation.picture(number, made[number])
-                self.watch.video(self.step, f"{number}-{_plain(clip)}", frames)
+            self._show(self.validation, loss, made)
+        self.ranks.wait()  # for as long as the videos take, not only as long as a step may
+        return 0
+
+    def _validation_is_due(self) -> bool:
+        if self.step % self.config.watch.sample_every and self.step != self.config.run.steps:
+            return False
+        return not self.ranks.agreed(self.watch is not None and self.watch.holds(self.step, VALIDATION))
+
+    def _show(self, validation: Validation, loss: float, made: list[torch.Tensor]) -> None:
+        assert self.watch is not None
+        for number, clip in enumerate(clips_of(validation.batches)):
+            name = f"{number}-{_plain(clip)}"
+            try:
+                self.watch.video(self.step, name, validation.picture(number, made[number]))
+            except (OSError, ValueError) as error:
+                LOG.warning("step %d: the sample video %s is left out: %s", self.step, name, error)
+        self.watch.scalars(self.step, {VALIDATION: loss})
 
     def _log(self, seen: list[float], outcome: Outcome, advance: Any) -> None:
-        finite = [loss for loss in seen if loss == loss]
-        loss = sum(finite) / max(1, len(finite))
+        finite = [loss for loss in seen if math.isfinite(loss)]
+        loss = sum(finite) / len(finite) if finite else math.nan
         rate = self.optimiser.param_groups[0]["lr"]
         if self.watch is not None:
             self.watch.scalars(self.step, {"train/loss": loss, "train/gradient_norm": outcome.norm, "train/rate": rate})

@@ -37,6 +37,12 @@ class Watch:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
+    def holds(self, step: int, name: str) -> bool:
+        """Whether the number was written at this step, also by the run that this one resumed."""
+        path = self.folder / SCALARS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return any(line["step"] == step and name in line for line in map(json.loads, lines))
+
     def video(self, step: int, name: str, frames: np.ndarray) -> None:
         """A clip, uint8 RGB [F, H, W, 3]."""
         folder = self.folder / VIDEOS / f"step-{step:08d}"

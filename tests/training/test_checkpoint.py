@@ -181,6 +181,23 @@ def test_a_broken_newest_one_is_set_aside_once_with_a_warning(tmp_path, caplog, 
     assert store.newest()[0] == 2
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "state.json"])
+def test_what_cannot_be_read_now_is_not_set_aside(tmp_path, monkeypatch, name):
+    store, read = Checkpoints(tmp_path, 2), checkpoint.Path.read_text
+    store.save(1, saved(1))
+
+    def fails(path, *given, **named):
+        if path.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Path, "read_text", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            store.newest()
+    assert store.newest()[0] == 1
+
+
 def test_a_wrong_pointer_does_not_matter(tmp_path):
     store = Checkpoints(tmp_path, 3)
     store.save(1, saved(1))

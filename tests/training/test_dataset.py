@@ -184,6 +184,13 @@ def test_videos_are_held_out_by_name(folder):
     assert {draw.index for draw in parts[1].fixed_draws()} == set(parts[1].validation)
 
 
+def test_other_clips_for_training_are_another_data_set(folder):
+    one, other = (ClipDataset(folder, FRAMES, ReadSettings(validation_share=0.5)) for _ in range(2))
+    assert one.fingerprint == other.fingerprint
+    other.training = one.validation  # as by other names of the same videos
+    assert one.fingerprint != other.fingerprint
+
+
 def test_what_is_missing_or_damaged_is_said(root, folder, tmp_path):
     with pytest.raises(DatasetError, match="no such file; write a data set"):
         read_index(tmp_path)

@@ -75,7 +75,8 @@ def test_on_a_prepared_data_set_interrupted_equals_straight(tmp_path, data):
 
 def start(toml, out, *more):
     command = [sys.executable, "-m", "animatex_training.cli", "train", str(toml), "--out", str(out), "--quiet", *more]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **told)
 
 
 @pytest.mark.slow
@@ -108,14 +109,22 @@ def test_the_command_killed_at_any_moment_and_resumed_equals_straight(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGTERM")
-def test_the_command_saves_and_leaves_on_sigterm(tmp_path, data):
-    toml = tmp_path / "run.toml"
-    toml.write_text(as_toml(sections(data, steps=1000) | {"save": {"every": 1000}}))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_command_saves_and_leaves_on_a_signal_to_all_its_processes(tmp_path, data, number, workers):
+    toml, values = tmp_path / "run.toml", sections(data, steps=1000) | {"save": {"every": 1000}}
+    values["data"]["workers"] = workers
+    toml.write_text(as_toml(values))
     process = start(toml, tmp_path / "run")
     while process.poll() is None and not (tmp_path / "run" / "scalars.jsonl").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, number)
     told, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, told
+    assert process.returncode == 128 + number, told
+    assert all(word not in told for word in ("Traceback", "killed")), told
+    with pytest.raises(ProcessLookupError):  # no worker is left; Python's own helper process takes a moment
+        for _ in range(200):
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
     step, _ = Checkpoints(tmp_path / "run" / CHECKPOINTS, 2).newest()
     assert 1 <= step < 1000 and losses(tmp_path / "run")[-1][0] == step

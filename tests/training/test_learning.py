@@ -9,6 +9,7 @@ from animatex_training.activation import checkpoint_levels, stages_by_level
 from animatex_training.config import OptimiserSettings, RunSettings, TrainableSettings
 from animatex_training.config_file import network_config
 from animatex_training.ema import EMA
+from animatex_training.guard import Outcome
 from animatex_training.initial import initial_network
 from animatex_training.lora import add_lora, merged
 from animatex_training.network import TrainedNetwork
@@ -234,6 +235,13 @@ def test_one_bad_batch_is_skipped(tmp_path, caplog):
     trainer.run()
     assert trainer.step == 4 and all(torch.isfinite(p).all() for p in trainer.parameters.values())
     assert any("clip-0" in record.message and "skipped" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize(("seen", "wanted"), [([float("nan")], None), ([float("inf"), 2.0], 2.0), ([1.0, 3.0], 2.0)])
+def test_a_loss_that_is_no_number_is_not_averaged_and_not_zero(tmp_path, seen, wanted):
+    trainer = Trainer(small_config(), fake_data(), tmp_path, Ranks(), torch.device("cpu"))
+    trainer._log(seen, Outcome(seen[-1], 1.0), None)
+    assert json.loads((tmp_path / "scalars.jsonl").read_text())["train/loss"] == wanted
 
 
 def test_gradients_are_clipped(tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from animatex_training import prepare as module
+from animatex_training import prepare_video
 from animatex_training.cli_prepare import ASSETS, add_prepare
 from animatex_training.prepare import prepare
 from animatex_training.prepare_settings import PrepareError, PrepareSettings
@@ -26,6 +27,7 @@ from PIL import Image
 
 from animatex_core.pose.io import save_openpose
 from animatex_core.pose.keypoints import empty
+from animatex_core.pose.mediapipe_backend import WorkerError
 from animatex_core.video import read_frames, write_video
 from tests.training.data_files import SIZE, settings, write_networks, write_videos
 
@@ -198,6 +200,24 @@ def test_errors_of_the_machine_are_no_fault_of_the_video(tmp_path, networks):
     with pytest.raises(ValueError, match=r"clip\.safetensors"):
         prepare(find_sources(tmp_path / "videos"), tmp_path / "data", frames_settings(networks, clip=broken))
     assert not list((tmp_path / "data").glob("videos/*.json"))
+
+
+def test_the_end_of_mediapipe_is_not_kept_as_the_video_s_fault(tmp_path, networks, monkeypatch):
+    write_videos(tmp_path / "videos", 2)
+    sources, calls = find_sources(tmp_path / "videos"), []
+
+    def dies_once(job):
+        calls.append(job)
+        if len(calls) == 1:
+            raise WorkerError("python: died")
+        return prepare_once(job)
+
+    prepare_once = prepare_video._prepare
+    monkeypatch.setattr(prepare_video, "_prepare", dies_once)
+    first = prepare(sources, tmp_path / "data", frames_settings(networks), most_bad=0.5)
+    assert len(first.index.clips) == 1 and "died; it is tried again" in first.index.skipped[0][1]
+    second = prepare(sources, tmp_path / "data", frames_settings(networks))
+    assert (second.reused, len(second.index.clips), second.index.skipped) == (1, 2, ())
 
 
 def test_a_video_is_cut_where_the_shot_changes(tmp_path, networks):

@@ -187,6 +187,15 @@ def test_a_broken_newest_checkpoint_is_passed_over(tmp_path):
     assert again.step == 2
 
 
+def test_a_resume_from_nothing_is_said_and_one_from_broken_ones_refused_once(tmp_path, caplog):
+    trainer(tmp_path, config(), resume=True).save()
+    assert "no checkpoint to go on from" in caplog.text
+    (Checkpoints(tmp_path / CHECKPOINTS, 3).path(0) / "ema.safetensors").unlink()
+    with pytest.raises(ValueError, match="is missing; no complete checkpoint is left"):
+        trainer(tmp_path, config(), resume=True)
+    assert trainer(tmp_path, config(), resume=True).step == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_heard_and_given_back(number):
     before = signal.getsignal(number)

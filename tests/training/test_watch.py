@@ -1,11 +1,14 @@
 """What a run shows: scalars, sample videos from step 0 on, TensorBoard; and nothing twice after a resume."""
 
 import json
+import logging
+import signal
 
 import pytest
 import torch
+from animatex_training.checkpoint import Checkpoints
 from animatex_training.sharding import Ranks
-from animatex_training.trainer import Trainer
+from animatex_training.trainer import CHECKPOINTS, Trainer
 from animatex_training.watch import Watch
 
 from animatex_core.video import open_video
@@ -58,3 +61,46 @@ def test_validation_is_the_same_every_time_and_disturbs_nothing(tmp_path):
     assert torch.equal(trainer.validation.sample(trainer.module, 0), trainer.validation.sample(trainer.module, 0))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(p, weights[n]) for n, p in trainer.parameters.items())
+
+
+class StopAt:
+    """Asks for the end from the question with this number on."""
+
+    def __init__(self, question):
+        self.left = question
+
+    @property
+    def signal(self):
+        self.left -= 1
+        return signal.SIGTERM if self.left <= 0 else 0
+
+
+@pytest.mark.parametrize(
+    ("question", "step", "samples"),
+    [
+        (1, 0, 0),  # before anything is computed
+        (3, 0, 1),  # between the clips of step 0
+        (4, 1, 2),  # during step 1
+        (8, 2, 3),  # between the clips of step 2
+    ],
+)
+def test_who_asks_for_the_end_does_not_wait_for_the_videos(tmp_path, monkeypatch, question, step, samples):
+    settings = small_config(run={"steps": 4}, watch={"sample_every": 2, "samples": 2, "sampling_steps": 1})
+    trainer = Trainer(settings, fake_data(), tmp_path, Ranks(), CPU)
+    sampled, sample = [], trainer.validation.sample
+    monkeypatch.setattr(trainer.validation, "sample", lambda *given: sampled.append(1) or sample(*given))
+    assert trainer.run(StopAt(question)) == signal.SIGTERM
+    assert len(sampled) == samples and Checkpoints(tmp_path / CHECKPOINTS, 3).steps()[0] == step
+    # What was not shown is shown by the run that goes on, and nothing twice.
+    assert Trainer(settings, fake_data(), tmp_path, Ranks(), CPU, resume=True).run() == 0
+    lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation/loss" in line] == [0, 2, 4]
+
+
+def test_a_video_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
+    (tmp_path / "samples").write_text("in the way")
+    settings = small_config(run={"steps": 1}, watch={"sample_every": 2, "samples": 1, "sampling_steps": 1})
+    with caplog.at_level(logging.WARNING):
+        assert Trainer(settings, fake_data(), tmp_path, Ranks(), CPU).run() == 0
+    assert "step 1: the sample video 0-clip-0 is left out" in caplog.text
+    assert "validation/loss" in (tmp_path / "scalars.jsonl").read_text()
