@@ -122,6 +122,32 @@ def test_what_was_changed_is_seen(request_, sets):
     (request.out / "cases/case0/inputs.json").write_text(json.dumps({**inputs, "digest": "other"}))
     shutil.rmtree(request.out / "features/copy")
     assert run(request).scored == 3
+    before = contents(request.out)
+    for name in ("truth/00001.png", "poses/00001.png", "reference.png"):
+        (request.out / "cases/case0" / name).write_bytes(frame.read_bytes())
+    (request.out / "cases/case1/truth/00004.png").unlink()
+    run(request)
+    after = contents(request.out)
+    assert {name: digest for name, (digest, _) in after.items()} == {
+        name: digest for name, (digest, _) in before.items()
+    }
+
+
+def test_methods_of_another_truth_stand_in_no_table(request_, sets, tmp_path):
+    folder, _ = write_small_set(tmp_path / "set")
+    both = changed(request_, folder=folder, methods=sets[1][:2])
+    run(both)
+    picture = folder / "case1/video/00002.png"
+    picture.write_bytes((folder / "case1/video/00004.png").read_bytes())
+    before = contents(request_.out)
+    with pytest.raises(ValueError, match=r"cases case1.*noise8 would be left"):
+        run(changed(both, methods=sets[1][:1]))
+    assert contents(request_.out) == before
+    first = run(both, (1, 2))
+    assert first.complete == (), "case1 is the other shard's, and its scores are of the former truth"
+    assert RunFolder(request_.out).method_scores("copy") is None
+    assert run(both, (2, 2)).complete == ("copy", "noise8")
+    assert RunFolder(request_.out).method_scores("copy").values["psnr"].value < 100
 
 
 @pytest.mark.parametrize(

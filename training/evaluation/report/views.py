@@ -178,7 +178,7 @@ def _groups(bench: Bench, scores: Mapping[str, MethodScores | None], names: set[
 
 def _facts(bench: Bench) -> list[tuple[str, str]]:
     facts = [("cases", str(len(bench.cases))), ("methods", ", ".join(bench.methods))]
-    facts += [(name, _in_line(value)) for name, value in bench.options.items() if name != "absent"]
+    facts += [(name, _in_line(value)) for name, value in bench.options.items() if name not in ("absent", "digests")]
     return [*facts, *((f"version of {name}", version) for name, version in bench.versions.items())]
 
 
