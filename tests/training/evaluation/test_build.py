@@ -82,7 +82,11 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
         number = next(i for i, clip in enumerate(clips) if (clip.frames[0] == frames[0]).all())
         return replace(found[number].frames(slice(0, len(frames))), fps=None)
 
-    judged = screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
+    own = contents(folder)
+    screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
+    poses = [name for name in own if name.endswith(("poses.json", "image_pose.json"))]
+    assert len(poses) == 6 and all(contents(folder)[name] == own[name] for name in poses) and not calls
+    judged = screen(folder, Extraction(extract, {"backend": "fake"}), Rules(), again=True)
     opened = open_set(folder)
     assert opened.scored == ("case0",) and validate(folder) == [] and calls == [8, 1] * 3
     assert judged["case1"]["jitter"] > 0.24 and "jitter" in judged["case1"]["reasons"][-1]
@@ -93,6 +97,11 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
     screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
     after = contents(folder)
     assert calls == [8, 1] * 3 and {n: d for n, (d, _) in before.items()} == {n: d for n, (d, _) in after.items()}
+    mended = opened.open("case0").poses
+    save_openpose(mended, replace(good, points=good.points * np.float32(0.99)))
+    by_hand = mended.read_bytes()
+    screen(folder, Extraction(extract, {"backend": "other"}), Rules())
+    assert mended.read_bytes() == by_hand and calls[6:] == [1, 8, 1, 8, 1]
     assert bench("build", "poses", folder, "--accept", "case1", "--reject", "case0") == 0
     assert open_set(folder).scored == ("case1",) and "case0: not scored: rejected" in capsys.readouterr().out
     for words, message in ((("--accept", "case2"), "there are no poses"), (("--reject", "case9"), "case9")):
