@@ -78,7 +78,7 @@ class Case:
         return Source(video=path, name=f"{self.name}/{which}", fps=self.fps)
 
     def digest(self) -> str:
-        """sha256 over the contents of all files that decide numbers."""
+        """sha256 over the contents of all files that decide numbers: a workflow may read the prompt as well."""
         whole = hashlib.sha256()
         for name in sorted(SHAPES):
             path = getattr(self, name)
@@ -87,6 +87,7 @@ class Case:
             content = Source(video=path).digest() if name in _CLIPS else hashlib.sha256(path.read_bytes()).hexdigest()
             whole.update(f"{name} {content}\n".encode())
         whole.update(f"fps {self.fps}\n".encode())
+        whole.update(f"prompt {hashlib.sha256(self.prompt.encode()).hexdigest()}\n".encode())
         return whole.hexdigest()
 
 

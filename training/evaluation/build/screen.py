@@ -116,7 +116,7 @@ def judge(poses: PoseSequence, rules: Rules) -> dict[str, Any]:
 def _extract(folder: Path, case: Case, extraction: Extraction, again: bool) -> None:
     """Write poses.json and image_pose.json of a case, unless they were found in the same files by the same means."""
     path = folder / NOTES / f"{case.name}.json"
-    bare = replace(case, poses=None, image_pose=None, driver=None, driver_poses=None)
+    bare = replace(case, prompt="", poses=None, image_pose=None, driver=None, driver_poses=None)
     key = {"clip": bare.digest(), "by": extraction.facts}
     note = _read(path)
     wrote = note.get("wrote", {})
