@@ -14,12 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from animatex_core.pictures import resize
-
 from ..sources import Source
 from .comfy_client import RUN_SECONDS, ComfyUI
 from .frames import read_clip
 from .inputs import CaseInputs
+from .metrics.opencv_resize import resize_linear
 from .records import checked_name
 from .workflow import FILES, OUTPUT, SLOTS, load_workflow, saved_frames, upload_clip
 
@@ -64,6 +63,10 @@ class Method(Protocol):
 
     def digest(self, case: str) -> str:
         """sha256 of what it has for a case beforehand; empty for a method that makes its clips from the inputs."""
+        ...
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """Width and height of what it has beforehand, where that is brought to the size asked for; else None."""
         ...
 
     def seams(self, frames: int) -> tuple[int, ...]:
@@ -136,7 +139,7 @@ def checked_frames(name: str, inputs: CaseInputs, frames: Iterable[np.ndarray]) 
 class ResultsMethod:
     """Results that another program made: PATH/CASE/*.png or PATH/CASE.mp4 (.webm, .mkv, .mov, .avi, .gif).
 
-    resize=stretch: frames of another size are stretched to the truth's, as this lineage of benchmarks does; else they
+    resize=stretch: frames of another size are stretched to the truth's, by OpenCV's bilinear as DisCo does; else they
     are refused. start=N: the first N frames are left out (a method that gives the reference first). seams=N: it made
     the clip in pieces that begin every N frames.
     """
@@ -152,11 +155,17 @@ class ResultsMethod:
     @property
     def facts(self) -> dict[str, Any]:
         """Where the results lie changes nothing; what they are is in the digest of each case."""
-        return {"kind": "results", "resize": self.resize, "start": self.start}
+        how = "stretch, as cv2.resize" if self.resize == "stretch" else self.resize
+        return {"kind": "results", "resize": how, "start": self.start}
 
     def digest(self, case: str) -> str:
         """sha256 of the files."""
         return Source(video=self._clip(case)).digest()
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """See Method."""
+        height, width = next(read_clip(self._clip(inputs.case.name))).shape[:2]
+        return (width, height) if (width, height) != (inputs.options.width, inputs.options.height) else None
 
     def seams(self, frames: int) -> tuple[int, ...]:
         """Every so many frames, as the user said."""
@@ -169,7 +178,7 @@ class ResultsMethod:
             if number < self.start:
                 continue
             fits = frame.shape[:2] == (height, width) or self.resize == "no"
-            yield frame if fits else resize(frame, width, height)
+            yield frame if fits else resize_linear(frame, width, height)
             if on_step:
                 on_step(number + 1 - self.start, len(inputs))
 
@@ -213,6 +222,10 @@ class WorkflowMethod:
     def digest(self, case: str) -> str:
         """Nothing is there beforehand."""
         return ""
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """Another size is refused."""
+        return None
 
     def seams(self, frames: int) -> tuple[int, ...]:
         """Every so many frames, as the user said."""

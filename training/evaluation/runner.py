@@ -186,7 +186,9 @@ class _Work:
         if stored is not None and stored.inputs == key and features_key(self.folder.features(name, case)) == key:
             self.reused += 1
             return
-        self.measuring.score(self.folder, name, inputs, method.seams(len(inputs)), key)
+        size = method.resized_from(inputs)
+        told = {"resized_from": list(size)} if size else {}
+        self.measuring.score(self.folder, name, inputs, method.seams(len(inputs)), key, told)
         self.scored += 1
 
     def _score_key(self, method: Method, inputs: CaseInputs, content: Any) -> str:

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from animatex_training.evaluation.cases import SetError
+from animatex_training.evaluation.frames import read_clip
 from animatex_training.evaluation.measuring import Measuring
 from animatex_training.evaluation.methods import MethodError, parse_method
 from animatex_training.evaluation.records import RunFolder
@@ -244,6 +245,19 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     )
     with pytest.raises(MethodError, match="resize=stretch"):
         run(large)
+
+
+def test_results_of_another_size_are_stretched_as_opencv_does(request_, sets, tmp_path):
+    """Two columns become one: their mean, where a filter that smooths would look at four."""
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 256, (FRAMES, SIZE[1], 2 * SIZE[0], 3)).astype(np.uint8)
+    write_frames(tmp_path / "wide/case0", wide)
+    spec = parse_method(f"wide={tmp_path / 'wide'},resize=stretch")
+    run(changed(request_, methods=(spec,), cases=("case0",)))
+    made = np.stack(list(read_clip(request_.out / "frames/wide/case0"))).astype(float)
+    assert np.abs(made - wide.astype(float).reshape(FRAMES, SIZE[1], SIZE[0], 2, 3).mean(3)).max() <= 1
+    for values in (RunFolder(request_.out).case_scores("wide", "case0"), RunFolder(request_.out).method_scores("wide")):
+        assert values.values["psnr"].settings["resized_from"] == [2 * SIZE[0], SIZE[1]]
 
 
 def test_a_broken_case_is_said_before_the_work(request_, tmp_path):
