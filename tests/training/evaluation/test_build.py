@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from animatex_training.evaluation.build import generate as making
 from animatex_training.evaluation.build.generate import liveliness
 from animatex_training.evaluation.build.prompts import EXAMPLES, TEMPLATE, draw_prompts, read_answers, read_prompts
 from animatex_training.evaluation.build.screen import Rules, judge, screen
 from animatex_training.evaluation.build.words import OBJECTS
-from animatex_training.evaluation.cases import open_set, validate
+from animatex_training.evaluation.cases import open_set, validate, write_set
 from animatex_training.evaluation.cli import main
 from animatex_training.evaluation.extraction import Extraction
 from animatex_training.synthetic_clips import make_clips, write_clips
+from PIL import Image
 
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.keypoints import empty
@@ -66,6 +69,33 @@ def test_lively_clips_score_best():
     image = frames[0]
     assert liveliness(image, list(still)) == 0 < liveliness(image, list(cut)) < liveliness(image, list(frames))
     assert liveliness(image, list(frames)) > liveliness(other[0], list(frames))
+
+
+def test_more_prompts_become_more_cases_and_scores_stay(tmp_path, monkeypatch):
+    def make(prompt, folder, server, plan, seed):
+        frames = np.random.default_rng(seed).integers(0, 255, (3, 96, 64, 3), np.uint8)
+        write_frames(folder / "video", frames)
+        Image.fromarray(frames[0]).save(folder / "image.png")
+
+    monkeypatch.setattr(making, "_make", make)
+    (tmp_path / "flow.json").write_text("{}")
+    flow = SimpleNamespace(path=tmp_path / "flow.json")
+    plan = making.Plan(
+        image=flow, video=flow, score=liveliness, score_name="liveliness", license="CC0", source="noise", fps=8.0,
+        tries=1,
+    )  # fmt: skip
+    prompts, out = draw_prompts(4, 0), tmp_path / "set"
+    names = [prompt.name for prompt in prompts]
+
+    def generate(count):
+        making.generate(prompts[:count], tmp_path / "tries", out, "noise", None, plan)
+
+    generate(2)
+    save_openpose(out / names[1] / "poses.json", make_clips(1, seed=1, frames=3, width=64, height=96, fps=8.0)[0].poses)
+    write_set(out, "noise", "1", names[:2], names[1:2])
+    for count, cases in ((4, names), (1, names)):
+        generate(count)
+        assert (open_set(out).cases, open_set(out).scored) == (tuple(cases), (names[1],)) and validate(out) == []
 
 
 def test_poses_are_found_and_screened(tmp_path, capsys):
