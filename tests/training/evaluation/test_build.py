@@ -164,7 +164,12 @@ def test_a_set_of_videos(tmp_path, capsys):
     assert counts == [6, 3, 6] and found.open("clip_001").fps == pytest.approx(25 / 3)
     before = contents(tmp_path / "set")
     assert bench(*given, "--licence", "CC0", "--frames", 6) == 0
-    assert {n for n, was in contents(tmp_path / "set").items() if before[n] != was} <= {"a2bench.json"}
+    assert contents(tmp_path / "set") == before
+    assert bench(*given, "--licence", "CC0", "--frames", 5) == 1
+    assert "frames: the case was made with 6" in capsys.readouterr().err and contents(tmp_path / "set") == before
+    write_set(tmp_path / "set", "own", "1", list(found.cases), ["clip_001"])
+    assert bench(*given, "--licence", "CC0", "--frames", 6) == 0
+    assert open_set(tmp_path / "set").scored == ("clip_001",), "screening is not undone"
     save_openpose(tmp_path / "videos/clip_000.json", replace(clips[0].poses, fps=17.0))
     assert bench(*given[:3], tmp_path / "other", *given[4:], "--licence", "CC0") == 1
     assert "no part of the video's 25" in capsys.readouterr().err
