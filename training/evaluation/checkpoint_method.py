@@ -71,6 +71,9 @@ class CheckpointMethod:
         """Nothing is there beforehand."""
         return ""
 
+    def check(self, inputs: CaseInputs) -> None:
+        """Nothing is there beforehand."""
+
     def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
         """It makes the size asked for."""
         return None

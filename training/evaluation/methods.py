@@ -16,7 +16,7 @@ import numpy as np
 
 from ..sources import Source
 from .comfy_client import RUN_SECONDS, ComfyUI
-from .frames import read_clip
+from .frames import clip_info, read_clip
 from .inputs import CaseInputs
 from .metrics.opencv_resize import resize_linear
 from .records import checked_name
@@ -63,6 +63,10 @@ class Method(Protocol):
 
     def digest(self, case: str) -> str:
         """sha256 of what it has for a case beforehand; empty for a method that makes its clips from the inputs."""
+        ...
+
+    def check(self, inputs: CaseInputs) -> None:
+        """Raises MethodError when what it has for a case beforehand is of another length or size."""
         ...
 
     def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
@@ -122,18 +126,25 @@ def checked_frames(name: str, inputs: CaseInputs, frames: Iterable[np.ndarray]) 
     count = 0
     for count, frame in enumerate(frames, 1):
         if frame.shape != wanted:
-            raise MethodError(
-                f"method {name}, case {inputs.case.name}: frame {count - 1} is {frame.shape[1]}x{frame.shape[0]}, "
-                f"expected {wanted[1]}x{wanted[0]}; a folder of results takes the option resize=stretch"
-            )
+            raise MethodError(_other_size(name, inputs, count - 1, (frame.shape[1], frame.shape[0])))
         if count > len(inputs):
             break
         yield frame
     if count != len(inputs):
         found = f"more than {len(inputs)}" if count > len(inputs) else str(count)
-        raise MethodError(
-            f"method {name}, case {inputs.case.name}: {found} frames, expected {len(inputs)}: clips are compared whole"
-        )
+        raise MethodError(_other_length(name, inputs, found))
+
+
+def _other_size(name: str, inputs: CaseInputs, frame: int, size: tuple[int, int]) -> str:
+    return (
+        f"method {name}, case {inputs.case.name}: frame {frame} is {size[0]}x{size[1]}, expected "
+        f"{inputs.options.width}x{inputs.options.height}; a folder of results takes the option resize=stretch"
+    )
+
+
+def _other_length(name: str, inputs: CaseInputs, found: str) -> str:
+    wanted = len(inputs)
+    return f"method {name}, case {inputs.case.name}: {found} frames, expected {wanted}: clips are compared whole"
 
 
 class ResultsMethod:
@@ -161,6 +172,18 @@ class ResultsMethod:
     def digest(self, case: str) -> str:
         """sha256 of the files."""
         return Source(video=self._clip(case)).digest()
+
+    def check(self, inputs: CaseInputs) -> None:
+        """See Method."""
+        try:
+            count, width, height = clip_info(self._clip(inputs.case.name))
+        except ValueError as error:
+            raise MethodError(f"method {self.name}, case {inputs.case.name}: {error}") from error
+        wanted = (inputs.options.width, inputs.options.height)
+        if (width, height) != wanted and self.resize == "no":
+            raise MethodError(_other_size(self.name, inputs, 0, (width, height)))
+        if count - self.start != len(inputs):
+            raise MethodError(_other_length(self.name, inputs, str(count - self.start)))
 
     def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
         """See Method."""
@@ -222,6 +245,9 @@ class WorkflowMethod:
     def digest(self, case: str) -> str:
         """Nothing is there beforehand."""
         return ""
+
+    def check(self, inputs: CaseInputs) -> None:
+        """Nothing is there beforehand."""
 
     def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
         """Another size is refused."""

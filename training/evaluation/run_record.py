@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -32,8 +32,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def agree(folder: RunFolder, wanted: Bench) -> None:
+def agree(folder: RunFolder, wanted: Bench, check: Callable[[], None]) -> None:
     """Write the record of a run, or see that it is the one that is there.
+
+    check: called once the folder is known to be of this run, before anything is written; may raise.
 
     Methods may be added, and one of which no clip is there yet (its workflow failed, say) may become another. Cases
     may have changed when all methods are asked for again.
@@ -41,11 +43,12 @@ def agree(folder: RunFolder, wanted: Bench) -> None:
     Raises ValueError naming the first difference: numbers of two configurations never lie in one folder.
     """
     path = folder.root / "bench.json"
-    folder.root.mkdir(parents=True, exist_ok=True)
-    strange = [found for found in folder.root.iterdir() if not found.name.startswith(".")]
+    files = folder.root.iterdir() if folder.root.exists() else ()
+    strange = [found for found in files if not found.name.startswith(".")]
     if not path.is_file():  # asked after the folder was looked at: another shard may have begun meanwhile
         if strange:
             raise ValueError(f"{folder.root}: there is a folder of this name that is no run of the benchmark")
+        check()
         folder.write(wanted)
         return
     there = folder.bench()
@@ -61,6 +64,7 @@ def agree(folder: RunFolder, wanted: Bench) -> None:
     for part in ("setting", "cases", "options", "versions"):
         _same(part, new[part], old[part], path)
     _check_others(path, there.methods, wanted.methods, [case for case in digests if digests[case] != known.get(case)])
+    check()
     added = [name for name in wanted.methods if name not in there.methods]
     if added or digests != known or any(mine[name] != theirs.get(name) for name in mine):
         LOG.info("%s: methods %s", path, ", ".join((*there.methods, *added)))

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,13 @@ def run(request: Request, shard: Shard = (1, 1), progress: Advance | None = None
     folder = RunFolder(request.out)
     planned = [plan_inputs(found, found.open(case), request.options, folder, anchors) for case in cases]
     mine = planned[shard[0] - 1 :: shard[1]]
-    for method in methods.values():
-        for inputs in mine:
-            method.digest(inputs.case.name)
     measuring = Measuring.open(request.backbones, request.metrics) if methods else None
     record = _record(request, found, planned, anchors, methods, measuring)
-    agree(folder, record)
+    work = _Work(folder, methods, measuring)
+    agree(folder, record, lambda: work.check(mine))
     remove_stale(request.out)
     for name, why in record.options["absent"].items():
         LOG.info("%s is not measured: %s", name, why)
-    work = _Work(folder, methods, measuring)
     for number, inputs in enumerate(mine):
         work.case(inputs, lambda words, n=number: progress and progress(n, len(mine), words))
     complete = work.methods(planned)
@@ -142,6 +140,12 @@ class _Work:
         self.folder, self._methods, self.measuring = folder, methods, measuring
         self.made = self.scored = self.reused = 0
 
+    def check(self, mine: Sequence[CaseInputs]) -> None:
+        """Look at what methods have beforehand, where it was not taken over yet. Raises MethodError."""
+        for (name, method), inputs in product(self._methods.items(), mine):
+            if _read(self._place(name, inputs)[1]).get("key") != _clip_key(method, inputs):
+                method.check(inputs)
+
     def case(self, inputs: CaseInputs, tell: Callable[[str], Any]) -> None:
         """Inputs, clips and scores of a case."""
         tell(inputs.case.name)
@@ -158,7 +162,7 @@ class _Work:
     def _clip(self, name: str, method: Method, inputs: CaseInputs) -> str:
         """The frames of a method, made when they are not there; returns their sha256."""
         folder, note = self._place(name, inputs)
-        key = sha256_of({"inputs": inputs.digest, "method": method.facts, "results": method.digest(inputs.case.name)})
+        key = _clip_key(method, inputs)
         stored = _read(note)
         if stored.get("key") == key and folder.is_dir() and stored.get("content") == folder_sha256(folder):
             self.reused += 1
@@ -227,6 +231,11 @@ def remove_stale(folder: Path) -> None:
 def sha256_of(facts: Any) -> str:
     """sha256 of a JSON document."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _clip_key(method: Method, inputs: CaseInputs) -> str:
+    facts = {"inputs": inputs.digest, "method": method.facts, "results": method.digest(inputs.case.name)}
+    return sha256_of(facts)
 
 
 def _read(note: Path) -> dict[str, Any]:

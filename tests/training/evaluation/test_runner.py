@@ -235,7 +235,8 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     few = parse_method(f"few={tmp_path / 'few'}")
     (tmp_path / "few/case1/00007.png").unlink()
     with pytest.raises(MethodError, match=r"few, case case1: 7 frames, expected 8"):
-        run(changed(request_, methods=(few,)))
+        run(changed(request_, methods=(sets[1][0], few)))
+    assert not request_.out.exists()
     shutil.rmtree(tmp_path / "few/case1")
     with pytest.raises(MethodError, match="expected case1/"):
         run(changed(request_, out=tmp_path / "other", methods=(few,)))
@@ -245,6 +246,7 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     )
     with pytest.raises(MethodError, match="resize=stretch"):
         run(large)
+    assert not large.out.exists()
 
 
 def test_results_of_another_size_are_stretched_as_opencv_does(request_, sets, tmp_path):
