@@ -33,7 +33,7 @@ from .cases import Case, CaseSet, SetError
 from .frames import folder_sha256, write_clip
 from .motions import Driving, drive
 from .records import RunFolder
-from .settings import Options
+from .settings import LONG, Options
 
 INPUTS = "inputs.json"
 
@@ -133,8 +133,8 @@ def _check_length(case: Case, driving: Driving, options: Options) -> None:
             f"{case.name}: poses: {found} frames from frame {options.start} on, every {options.stride}; the setting "
             f"asks for {wanted or 'more'}: choose fewer frames, or leave the case out"
         )
-    if options.setting == "long" and found < 96:
-        raise SetError(f"{case.name}: poses: {found} frames; a long video has at least 96")
+    if options.setting == "long" and found < LONG:
+        raise SetError(f"{case.name}: poses: {found} frames; a long video has at least {LONG}")
 
 
 def _fit(source: tuple[int, int], options: Options) -> Fit:
