@@ -25,6 +25,7 @@ from .workflow import FILES, OUTPUT, SLOTS, load_workflow, saved_frames, upload_
 OnStep = Callable[[int, int], None]
 _VIDEOS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 _AT_ONCE = 1 << 22
+_NOT_NEGATIVE = ("start", "seams", "timeout")
 CHECKPOINT_OPTIONS = (
     "clip", "vae", "steps", "cfg", "seed", "window", "overlap", "reference_mode", "image_pose", "precision", "device",
     "alpha",
@@ -293,7 +294,10 @@ def option_number(spec: MethodSpec, option: str, kind: type, default: Any) -> An
     if text is None:
         return default
     try:
-        return kind(text)
+        number = kind(text)
+        if option in _NOT_NEGATIVE and not 0 <= number < float("inf"):
+            raise ValueError
+        return number
     except ValueError:
-        words = "a whole number" if kind is int else "a number"
+        words = ("a whole number" if kind is int else "a number") + (" from 0 on" if option in _NOT_NEGATIVE else "")
         raise MethodError(f"method {spec.name}: {option}: expected {words}, got {text!r}") from None

@@ -9,7 +9,7 @@ import pytest
 from animatex_training.evaluation.cases import SetError
 from animatex_training.evaluation.frames import read_clip
 from animatex_training.evaluation.measuring import Measuring
-from animatex_training.evaluation.methods import MethodError, parse_method
+from animatex_training.evaluation.methods import MethodError, open_method, parse_method
 from animatex_training.evaluation.records import RunFolder
 from animatex_training.evaluation.runner import Request, run
 from animatex_training.evaluation.settings import Options
@@ -281,3 +281,9 @@ def test_the_first_frame_can_be_left_out(request_, sets):
 def test_methods_that_cannot_be_read(text):
     with pytest.raises(MethodError):
         parse_method(text)
+
+
+@pytest.mark.parametrize("option", ["start=-1", "seams=-4"])
+def test_negative_numbers_are_refused(tmp_path, option):
+    with pytest.raises(MethodError, match="expected a whole number from 0 on, got '-"):
+        open_method(parse_method(f"x={tmp_path},{option}"))
