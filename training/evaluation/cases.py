@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class Case:
         return Source(video=path, name=f"{self.name}/{which}", fps=self.fps)
 
     def digest(self) -> str:
-        """sha256 over the contents of all files that decide numbers."""
+        """sha256 over the contents of all files that decide numbers: a workflow may read the prompt as well."""
         whole = hashlib.sha256()
         for name in sorted(SHAPES):
             path = getattr(self, name)
@@ -87,6 +88,7 @@ class Case:
             content = Source(video=path).digest() if name in _CLIPS else hashlib.sha256(path.read_bytes()).hexdigest()
             whole.update(f"{name} {content}\n".encode())
         whole.update(f"fps {self.fps}\n".encode())
+        whole.update(f"prompt {hashlib.sha256(self.prompt.encode()).hexdigest()}\n".encode())
         return whole.hexdigest()
 
 
@@ -141,10 +143,23 @@ def validate(folder: str | Path, progress: Callable[[int, int], None] | None = N
 
 
 def write_set(folder: Path, name: str, version: str, cases: list[str], scored: list[str]) -> None:
-    """Write the list of a set, whole or not at all."""
-    write_json(
-        folder / SET_FILE, {"format": FORMAT, "name": name, "version": version, "cases": cases, "scored": scored}
-    )
+    """Write the list of a set, whole or not at all; one that says the same stays untouched."""
+    fields = {"format": FORMAT, "name": name, "version": version, "cases": cases, "scored": scored}
+    with suppress(OSError, ValueError):
+        if read_json(folder / SET_FILE) == fields:
+            return
+    write_json(folder / SET_FILE, fields)
+
+
+def listed(folder: Path) -> tuple[list[str], list[str]]:
+    """Cases and scored cases that the list of a set names and that are there; none without a list that can be read."""
+    try:
+        fields = read_json(folder / SET_FILE)
+        cases, scored = (list(map(str, fields[key])) for key in ("cases", "scored"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return [], []
+    cases = [case for case in cases if (folder / case / "case.json").is_file()]
+    return cases, [case for case in scored if case in cases and (folder / case / "poses.json").is_file()]
 
 
 def write_case(folder: Path, *, license: str, source: str, fps: float | None = None, **facts: Any) -> None:

@@ -71,6 +71,13 @@ class CheckpointMethod:
         """Nothing is there beforehand."""
         return ""
 
+    def check(self, inputs: CaseInputs) -> None:
+        """Nothing is there beforehand."""
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """It makes the size asked for."""
+        return None
+
     def seams(self, frames: int) -> tuple[int, ...]:
         """Where the windows of the last step begin."""
         plan = plan_windows(frames, self.sampling["window"], self.sampling["overlap"])

@@ -61,6 +61,8 @@ def _add_poses(parser: argparse.ArgumentParser) -> None:
     for name in ("detector", "pose-model", "mediapipe"):
         parser.add_argument(f"--{name}", type=Path, help="DWPose's files, or an interpreter with MediaPipe")
     parser.add_argument("--device", default="cpu", help="of DWPose; default: %(default)s")
+    words = "replace poses that are a case's own or were changed by hand; default: they stay"
+    parser.add_argument("--again", action="store_true", help=words)
     parser.add_argument("--accept", default="", help="cases that are scored whatever the rules say")
     parser.add_argument("--reject", default="", help="cases that are not")
     for name, default in (("empty", 0.02), ("missing", 0.15), ("swaps", 0.05), ("outliers", 0.2), ("jitter", 0.08)):
@@ -147,7 +149,9 @@ def _poses(options: argparse.Namespace) -> None:
     extraction = open_extraction({k: str(v) for k, v in files.items() if v} | {"device": options.device})
     accept, reject = ([name for name in text.split(",") if name] for text in (options.accept, options.reject))
     with progress_bar("cases", "case", quiet=options.quiet) as advance:
-        judged = screen(options.folder, extraction, rules, accept=accept, reject=reject, progress=advance)
+        judged = screen(
+            options.folder, extraction, rules, accept=accept, reject=reject, again=options.again, progress=advance
+        )
     for name, record in judged.items():
         if not record["scored"]:
             say(f"{name}: not scored: {'; '.join(record['reasons']) or record.get('by hand', 'others are better')}")

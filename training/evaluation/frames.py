@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def write_clip(folder: str | Path, frames: Iterable[np.ndarray]) -> int:
                 Image.fromarray(np.ascontiguousarray(frame)).save(temporary / f"{count:05d}.png", compress_level=1)
             count += 1
     return count
+
+
+def folder_sha256(folder: Path, *, without: str = "") -> str:
+    """sha256 over the names and contents of a folder's files and those of its folders. without: a name left out."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without):
+        whole.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 def clip_name(clip: Clip) -> str:

@@ -30,10 +30,10 @@ from animatex_core.pose.strict_json import read_json, write_json
 
 from ..sources import Source
 from .cases import Case, CaseSet, SetError
-from .frames import write_clip
+from .frames import folder_sha256, write_clip
 from .motions import Driving, drive
 from .records import RunFolder
-from .settings import Options
+from .settings import LONG, Options
 
 INPUTS = "inputs.json"
 
@@ -75,16 +75,29 @@ class CaseInputs:
 
 
 def make_inputs(found: CaseSet, case: Case, options: Options, run: RunFolder, anchors: Any = None) -> CaseInputs:
-    """The inputs of a case, written when they are not there yet or were made from something else.
+    """The inputs of a case, on disk: see `plan_inputs` and `ensure_written`."""
+    inputs = plan_inputs(found, case, options, run, anchors)
+    ensure_written(inputs)
+    return inputs
 
-    anchors: the pool of `rescaled`. Raises SetError for a case with too few frames, or
-    a broken driver.
+
+def ensure_written(inputs: CaseInputs) -> None:
+    """Write inputs that are not there yet, were made from something else, or were changed since."""
+    stored = _stored(inputs.folder)
+    if stored.get("digest") != inputs.digest or stored.get("content") != _content(inputs.folder):
+        _write(inputs)
+
+
+def plan_inputs(found: CaseSet, case: Case, options: Options, run: RunFolder, anchors: Any = None) -> CaseInputs:
+    """What the inputs of a case will be; nothing is written.
+
+    anchors: the pool of `rescaled`. Raises SetError for a case with too few frames, or a broken driver.
     """
     driving = drive(found, case, options, anchors)
     _check_length(case, driving, options)
     with_truth = case.video is not None and (options.setting != "cross" or driving.own)
     folder = run.case(case.name)
-    inputs = CaseInputs(
+    return CaseInputs(
         case=case,
         options=options,
         folder=folder,
@@ -98,9 +111,6 @@ def make_inputs(found: CaseSet, case: Case, options: Options, run: RunFolder, an
         digest=_digest(case, driving, options),
         facts=driving.facts,
     )
-    if _stored(folder) != inputs.digest:
-        _write(inputs)
-    return inputs
 
 
 def chosen_frames(clip: Source, options: Options, count: int) -> Generator[np.ndarray, None, None]:
@@ -123,8 +133,8 @@ def _check_length(case: Case, driving: Driving, options: Options) -> None:
             f"{case.name}: poses: {found} frames from frame {options.start} on, every {options.stride}; the setting "
             f"asks for {wanted or 'more'}: choose fewer frames, or leave the case out"
         )
-    if options.setting == "long" and found < 96:
-        raise SetError(f"{case.name}: poses: {found} frames; a long video has at least 96")
+    if options.setting == "long" and found < LONG:
+        raise SetError(f"{case.name}: poses: {found} frames; a long video has at least {LONG}")
 
 
 def _fit(source: tuple[int, int], options: Options) -> Fit:
@@ -146,11 +156,16 @@ def _digest(case: Case, driving: Driving, options: Options) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _stored(folder: Path) -> str | None:
+def _stored(folder: Path) -> dict[str, Any]:
     try:
-        return read_json(folder / INPUTS)["digest"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+        found = read_json(folder / INPUTS)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _content(folder: Path) -> str:
+    return folder_sha256(folder, without=INPUTS)
 
 
 def _write(inputs: CaseInputs) -> None:
@@ -167,7 +182,7 @@ def _write(inputs: CaseInputs) -> None:
             with closing(chosen_frames(case.clip(which), options, len(inputs))) as frames:
                 write_clip(where, _fitted(frames, options, fill))
     told = {"digest": inputs.digest, "frames": len(inputs), "fps": inputs.fps, "options": options.facts()}
-    write_json(folder / INPUTS, told | {"facts": inputs.facts})
+    write_json(folder / INPUTS, told | {"facts": inputs.facts, "content": _content(folder)})
 
 
 def _fitted(frames: Iterator[np.ndarray], options: Options, fill: tuple[int, int, int] | None) -> Iterator[np.ndarray]:

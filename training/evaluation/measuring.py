@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ class Measuring:
         """Metrics that will be missing in every case, and why."""
         return {name: why for meter in self.meters.values() for name, why in meter.absent().items()}
 
-    def score(self, run: RunFolder, method: str, inputs: CaseInputs, seams: Sequence[int], key: str) -> None:
-        """Measure a clip and write its features, then its scores."""
+    def score(
+        self, run: RunFolder, method: str, inputs: CaseInputs, seams: Sequence[int], key: str, told: Mapping[str, Any]
+    ) -> None:
+        """Measure a clip and write its features, then its scores. told: settings of every value, of how it was made."""
         case, skip = inputs.case.name, int(inputs.options.skip_first)
         made = _clip(run.frames(method, case), skip)
         truth = None if inputs.truth is None else _clip(inputs.truth, skip)
@@ -77,6 +80,7 @@ class Measuring:
         self._features(run, method, case, made, key)
         if truth is not None:
             self._features(run, TRUTH, case, truth, f"{inputs.digest} {self.facts}")
+        values = {name: replace(value, settings={**value.settings, **told}) for name, value in values.items()}
         options = inputs.options
         run.write(CaseScores(method, case, len(inputs) - skip, options.width, options.height, key, values))
 

@@ -14,18 +14,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from animatex_core.pictures import resize
-
 from ..sources import Source
 from .comfy_client import RUN_SECONDS, ComfyUI
-from .frames import read_clip
+from .frames import clip_info, read_clip
 from .inputs import CaseInputs
+from .metrics.opencv_resize import resize_linear
 from .records import checked_name
 from .workflow import FILES, OUTPUT, SLOTS, load_workflow, saved_frames, upload_clip
 
 OnStep = Callable[[int, int], None]
 _VIDEOS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 _AT_ONCE = 1 << 22
+_NOT_NEGATIVE = ("start", "seams", "timeout")
 CHECKPOINT_OPTIONS = (
     "clip", "vae", "steps", "cfg", "seed", "window", "overlap", "reference_mode", "image_pose", "precision", "device",
     "alpha",
@@ -64,6 +64,14 @@ class Method(Protocol):
 
     def digest(self, case: str) -> str:
         """sha256 of what it has for a case beforehand; empty for a method that makes its clips from the inputs."""
+        ...
+
+    def check(self, inputs: CaseInputs) -> None:
+        """Raises MethodError when what it has for a case beforehand is of another length or size."""
+        ...
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """Width and height of what it has beforehand, where that is brought to the size asked for; else None."""
         ...
 
     def seams(self, frames: int) -> tuple[int, ...]:
@@ -119,24 +127,31 @@ def checked_frames(name: str, inputs: CaseInputs, frames: Iterable[np.ndarray]) 
     count = 0
     for count, frame in enumerate(frames, 1):
         if frame.shape != wanted:
-            raise MethodError(
-                f"method {name}, case {inputs.case.name}: frame {count - 1} is {frame.shape[1]}x{frame.shape[0]}, "
-                f"expected {wanted[1]}x{wanted[0]}; a folder of results takes the option resize=stretch"
-            )
+            raise MethodError(_other_size(name, inputs, count - 1, (frame.shape[1], frame.shape[0])))
         if count > len(inputs):
             break
         yield frame
     if count != len(inputs):
         found = f"more than {len(inputs)}" if count > len(inputs) else str(count)
-        raise MethodError(
-            f"method {name}, case {inputs.case.name}: {found} frames, expected {len(inputs)}: clips are compared whole"
-        )
+        raise MethodError(_other_length(name, inputs, found))
+
+
+def _other_size(name: str, inputs: CaseInputs, frame: int, size: tuple[int, int]) -> str:
+    return (
+        f"method {name}, case {inputs.case.name}: frame {frame} is {size[0]}x{size[1]}, expected "
+        f"{inputs.options.width}x{inputs.options.height}; a folder of results takes the option resize=stretch"
+    )
+
+
+def _other_length(name: str, inputs: CaseInputs, found: str) -> str:
+    wanted = len(inputs)
+    return f"method {name}, case {inputs.case.name}: {found} frames, expected {wanted}: clips are compared whole"
 
 
 class ResultsMethod:
     """Results that another program made: PATH/CASE/*.png or PATH/CASE.mp4 (.webm, .mkv, .mov, .avi, .gif).
 
-    resize=stretch: frames of another size are stretched to the truth's, as this lineage of benchmarks does; else they
+    resize=stretch: frames of another size are stretched to the truth's, by OpenCV's bilinear as DisCo does; else they
     are refused. start=N: the first N frames are left out (a method that gives the reference first). seams=N: it made
     the clip in pieces that begin every N frames.
     """
@@ -152,11 +167,29 @@ class ResultsMethod:
     @property
     def facts(self) -> dict[str, Any]:
         """Where the results lie changes nothing; what they are is in the digest of each case."""
-        return {"kind": "results", "resize": self.resize, "start": self.start}
+        how = "stretch, as cv2.resize" if self.resize == "stretch" else self.resize
+        return {"kind": "results", "resize": how, "start": self.start}
 
     def digest(self, case: str) -> str:
         """sha256 of the files."""
         return Source(video=self._clip(case)).digest()
+
+    def check(self, inputs: CaseInputs) -> None:
+        """See Method."""
+        try:
+            count, width, height = clip_info(self._clip(inputs.case.name))
+        except ValueError as error:
+            raise MethodError(f"method {self.name}, case {inputs.case.name}: {error}") from error
+        wanted = (inputs.options.width, inputs.options.height)
+        if (width, height) != wanted and self.resize == "no":
+            raise MethodError(_other_size(self.name, inputs, 0, (width, height)))
+        if count - self.start != len(inputs):
+            raise MethodError(_other_length(self.name, inputs, str(count - self.start)))
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """See Method."""
+        height, width = next(read_clip(self._clip(inputs.case.name))).shape[:2]
+        return (width, height) if (width, height) != (inputs.options.width, inputs.options.height) else None
 
     def seams(self, frames: int) -> tuple[int, ...]:
         """Every so many frames, as the user said."""
@@ -169,7 +202,7 @@ class ResultsMethod:
             if number < self.start:
                 continue
             fits = frame.shape[:2] == (height, width) or self.resize == "no"
-            yield frame if fits else resize(frame, width, height)
+            yield frame if fits else resize_linear(frame, width, height)
             if on_step:
                 on_step(number + 1 - self.start, len(inputs))
 
@@ -214,6 +247,13 @@ class WorkflowMethod:
         """Nothing is there beforehand."""
         return ""
 
+    def check(self, inputs: CaseInputs) -> None:
+        """Nothing is there beforehand."""
+
+    def resized_from(self, inputs: CaseInputs) -> tuple[int, int] | None:
+        """Another size is refused."""
+        return None
+
     def seams(self, frames: int) -> tuple[int, ...]:
         """Every so many frames, as the user said."""
         return tuple(range(self.every, frames, self.every)) if self.every > 0 else ()
@@ -254,7 +294,10 @@ def option_number(spec: MethodSpec, option: str, kind: type, default: Any) -> An
     if text is None:
         return default
     try:
-        return kind(text)
+        number = kind(text)
+        if option in _NOT_NEGATIVE and not 0 <= number < float("inf"):
+            raise ValueError
+        return number
     except ValueError:
-        words = "a whole number" if kind is int else "a number"
+        words = ("a whole number" if kind is int else "a number") + (" from 0 on" if option in _NOT_NEGATIVE else "")
         raise MethodError(f"method {spec.name}: {option}: expected {words}, got {text!r}") from None

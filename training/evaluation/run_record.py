@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from animatex_core.pose.strict_json import parse_json
@@ -30,24 +32,29 @@ def versions() -> dict[str, str]:
     return found
 
 
-def agree(folder: RunFolder, wanted: Bench) -> None:
+def agree(folder: RunFolder, wanted: Bench, check: Callable[[], None]) -> None:
     """Write the record of a run, or see that it is the one that is there.
 
-    Methods may be added, and one of which no clip is there yet (its workflow failed, say) may become another.
+    check: called once the folder is known to be of this run, before anything is written; may raise.
+
+    Methods may be added, and one of which no clip is there yet (its workflow failed, say) may become another. Cases
+    may have changed when all methods are asked for again.
 
     Raises ValueError naming the first difference: numbers of two configurations never lie in one folder.
     """
     path = folder.root / "bench.json"
-    folder.root.mkdir(parents=True, exist_ok=True)
-    strange = [found for found in folder.root.iterdir() if not found.name.startswith(".")]
+    files = folder.root.iterdir() if folder.root.exists() else ()
+    strange = [found for found in files if not found.name.startswith(".")]
     if not path.is_file():  # asked after the folder was looked at: another shard may have begun meanwhile
         if strange:
             raise ValueError(f"{folder.root}: there is a folder of this name that is no run of the benchmark")
+        check()
         folder.write(wanted)
         return
     there = folder.bench()
     new, old = _plain(wanted), _plain(there)
     mine, theirs = new["options"].pop("methods"), old["options"].pop("methods", {})
+    digests, known = new["options"].pop("digests"), old["options"].pop("digests", {})
     for name in mine.keys() & theirs.keys():
         if any((folder.root / "frames" / name).glob("*.json")):
             _same(f"method {name}", mine[name], theirs[name], path)
@@ -56,14 +63,29 @@ def agree(folder: RunFolder, wanted: Bench) -> None:
             facts["options"] |= {"metrics": None, "absent": None}
     for part in ("setting", "cases", "options", "versions"):
         _same(part, new[part], old[part], path)
+    _check_others(path, there.methods, wanted.methods, [case for case in digests if digests[case] != known.get(case)])
+    check()
     added = [name for name in wanted.methods if name not in there.methods]
-    if added or any(mine[name] != theirs.get(name) for name in mine):
+    if added or digests != known or any(mine[name] != theirs.get(name) for name in mine):
         LOG.info("%s: methods %s", path, ", ".join((*there.methods, *added)))
         options = {**wanted.options, "methods": {**there.options["methods"], **wanted.options["methods"]}}
+        if digests != known:  # means over the former cases
+            for name in there.methods:
+                folder.method_file(name).unlink(missing_ok=True)
         folder.write(replace(wanted, methods=(*there.methods, *added), options=options))
 
 
-def _same(name: str, new: Any, old: Any, path: Any) -> None:
+def _check_others(path: Path, there: Sequence[str], wanted: Sequence[str], changed: Sequence[str]) -> None:
+    """Cases may change when all methods are measured again, else the others would stand beside another truth."""
+    others = [name for name in there if name not in wanted]
+    if changed and others:
+        raise ValueError(
+            f"{path}: the set was changed since (cases {', '.join(changed)}), and {', '.join(others)} would be left "
+            "as measured before: give these methods as well, or choose another folder"
+        )
+
+
+def _same(name: str, new: Any, old: Any, path: Path) -> None:
     if isinstance(new, dict) and isinstance(old, dict):
         for key in sorted(new.keys() | old.keys()):
             _same(f"{name}: {key}", new.get(key), old.get(key), path)

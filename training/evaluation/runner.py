@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ from animatex_core.pose.epi import PosePool
 from animatex_core.pose.strict_json import read_json, write_json
 
 from .anchor_pool import open_anchors, pool_digest
-from .cases import Case, CaseSet, open_set
-from .frames import write_clip
-from .inputs import CaseInputs, make_inputs
+from .cases import CaseSet, open_set
+from .frames import folder_sha256, write_clip
+from .inputs import CaseInputs, ensure_written, plan_inputs
 from .measuring import TRUTH, Measuring, features_key
 from .methods import Method, MethodSpec, checked_frames, open_method
-from .motions import drive
-from .records import Bench, RunFolder
+from .records import Bench, CaseScores, RunFolder
 from .run_record import agree, versions
 from .settings import Options, check_cases
 
@@ -79,21 +79,19 @@ def run(request: Request, shard: Shard = (1, 1), progress: Advance | None = None
     _check_request(request, found, cases, shard)
     anchors = open_anchors(request.options.pool) if request.options.pool else None
     methods = {spec.name: open_method(spec) for spec in request.methods}
-    mine = [found.open(case) for case in cases[shard[0] - 1 :: shard[1]]]
-    for method in methods.values():
-        for case in mine:
-            method.digest(case.name)
     folder = RunFolder(request.out)
+    planned = [plan_inputs(found, found.open(case), request.options, folder, anchors) for case in cases]
+    mine = planned[shard[0] - 1 :: shard[1]]
     measuring = Measuring.open(request.backbones, request.metrics) if methods else None
-    record = _record(request, found, cases, anchors, methods, measuring)
-    agree(folder, record)
+    record = _record(request, found, planned, anchors, methods, measuring)
+    work = _Work(folder, methods, measuring)
+    agree(folder, record, lambda: work.check(mine))
     remove_stale(request.out)
     for name, why in record.options["absent"].items():
         LOG.info("%s is not measured: %s", name, why)
-    work = _Work(request, found, folder, anchors, methods, measuring)
-    for number, case in enumerate(mine):
-        work.case(case, lambda words, n=number: progress and progress(n, len(mine), words))
-    complete = work.methods(cases)
+    for number, inputs in enumerate(mine):
+        work.case(inputs, lambda words, n=number: progress and progress(n, len(mine), words))
+    complete = work.methods(planned)
     return Done(len(mine), work.made, work.scored, work.reused, complete)
 
 
@@ -116,58 +114,55 @@ def _check_request(request: Request, found: CaseSet, cases: tuple[str, ...], sha
 def _record(
     request: Request,
     found: CaseSet,
-    cases: tuple[str, ...],
+    planned: Sequence[CaseInputs],
     anchors: PosePool | None,
     methods: dict[str, Method],
     measuring: Measuring | None,
 ) -> Bench:
     options: dict[str, Any] = {
         "inputs": request.options.facts(),
-        "fps": drive(found, found.open(cases[0]), request.options, anchors).fps,  # of the first case, for viewers
+        "fps": planned[0].fps,  # of the first case, for viewers
         "note": request.note,
         "set": {"name": found.name, "version": found.version},
         "pool": pool_digest(anchors) if anchors else "",
+        "digests": {inputs.case.name: inputs.digest for inputs in planned},
         "metrics": measuring.facts if measuring else {},
         "absent": measuring.absent() if measuring else {},
         "methods": {name: method.facts for name, method in methods.items()},
     }
-    return Bench(request.setting, cases, tuple(methods), options, versions())
+    return Bench(request.setting, tuple(inputs.case.name for inputs in planned), tuple(methods), options, versions())
 
 
 class _Work:
     """The steps of a run, counted."""
 
-    def __init__(
-        self,
-        request: Request,
-        found: CaseSet,
-        folder: RunFolder,
-        anchors: PosePool | None,
-        methods: dict[str, Method],
-        measuring: Measuring | None,
-    ) -> None:
-        self.request, self.found, self.folder, self.anchors = request, found, folder, anchors
-        self._methods, self.measuring = methods, measuring
+    def __init__(self, folder: RunFolder, methods: dict[str, Method], measuring: Measuring | None) -> None:
+        self.folder, self._methods, self.measuring = folder, methods, measuring
         self.made = self.scored = self.reused = 0
 
-    def case(self, case: Case, tell: Callable[[str], Any]) -> None:
-        """Inputs, clips and scores of a case."""
-        tell(case.name)
-        inputs = make_inputs(self.found, case, self.request.options, self.folder, self.anchors)
-        for method_name, method in self._methods.items():
-            tell(f"{case.name}: {method_name}")
-            content = self._clip(method_name, method, inputs)
-            self._score(method_name, inputs, content, method.seams(len(inputs)))
+    def check(self, mine: Sequence[CaseInputs]) -> None:
+        """Look at what methods have beforehand, where it was not taken over yet. Raises MethodError."""
+        for (name, method), inputs in product(self._methods.items(), mine):
+            if _read(self._place(name, inputs)[1]).get("key") != _clip_key(method, inputs):
+                method.check(inputs)
 
-    def methods(self, cases: Sequence[str]) -> tuple[str, ...]:
+    def case(self, inputs: CaseInputs, tell: Callable[[str], Any]) -> None:
+        """Inputs, clips and scores of a case."""
+        tell(inputs.case.name)
+        ensure_written(inputs)
+        for name, method in self._methods.items():
+            tell(f"{inputs.case.name}: {name}")
+            content = self._clip(name, method, inputs)
+            self._score(name, method, inputs, content)
+
+    def methods(self, planned: Sequence[CaseInputs]) -> tuple[str, ...]:
         """Write the record of each method whose cases are all scored; returns their names."""
-        return tuple(name for name in self._methods if self.measuring and self._method(name, cases))
+        return tuple(name for name in self._methods if self.measuring and self._method(name, planned))
 
     def _clip(self, name: str, method: Method, inputs: CaseInputs) -> str:
         """The frames of a method, made when they are not there; returns their sha256."""
-        folder = self.folder.frames(name, inputs.case.name)
-        note = folder.with_name(f"{inputs.case.name}.json")
-        key = sha256_of({"inputs": inputs.digest, "method": method.facts, "results": method.digest(inputs.case.name)})
+        folder, note = self._place(name, inputs)
+        key = _clip_key(method, inputs)
         stored = _read(note)
         if stored.get("key") == key and folder.is_dir() and stored.get("content") == folder_sha256(folder):
             self.reused += 1
@@ -183,29 +178,46 @@ class _Work:
         self.made += 1
         return content
 
-    def _score(self, name: str, inputs: CaseInputs, content: str, seams: tuple[int, ...]) -> None:
+    def _place(self, name: str, inputs: CaseInputs) -> tuple[Path, Path]:
+        """The frames of a method, and the note beside them."""
+        folder = self.folder.frames(name, inputs.case.name)
+        return folder, folder.with_name(f"{inputs.case.name}.json")
+
+    def _score(self, name: str, method: Method, inputs: CaseInputs, content: str) -> None:
         assert self.measuring is not None
-        facts = {"made": content, "inputs": inputs.digest, "metrics": self.measuring.facts, "seams": seams}
-        key, case = sha256_of(facts), inputs.case.name
+        key, case = self._score_key(method, inputs, content), inputs.case.name
         stored = self.folder.case_scores(name, case)
         if stored is not None and stored.inputs == key and features_key(self.folder.features(name, case)) == key:
             self.reused += 1
             return
-        self.measuring.score(self.folder, name, inputs, seams, key)
+        size = method.resized_from(inputs)
+        told = {"resized_from": list(size)} if size else {}
+        self.measuring.score(self.folder, name, inputs, method.seams(len(inputs)), key, told)
         self.scored += 1
 
-    def _method(self, name: str, cases: Sequence[str]) -> bool:
+    def _score_key(self, method: Method, inputs: CaseInputs, content: Any) -> str:
         assert self.measuring is not None
-        scores = [self.folder.case_scores(name, case) for case in cases]
+        seams = method.seams(len(inputs))
+        return sha256_of({"made": content, "inputs": inputs.digest, "metrics": self.measuring.facts, "seams": seams})
+
+    def _method(self, name: str, planned: Sequence[CaseInputs]) -> bool:
+        assert self.measuring is not None
+        scores = [self._current(name, inputs) for inputs in planned]
         there = [score for score in scores if score is not None]
-        if len(there) < len(cases):
-            LOG.info("%s: %d of %d cases are scored; the rest is another shard's", name, len(there), len(cases))
+        if len(there) < len(planned):
+            LOG.info("%s: %d of %d cases are scored; the rest is another shard's", name, len(there), len(planned))
             return False
         key = sha256_of({"cases": [score.inputs for score in there], "metrics": self.measuring.facts})
         stored = self.folder.method_scores(name)
         if stored is None or stored.inputs != key:
             self.measuring.summarise(self.folder, name, there, key)
         return True
+
+    def _current(self, name: str, inputs: CaseInputs) -> CaseScores | None:
+        """The scores of a clip, when they are of these inputs: another shard may have left older ones."""
+        content = _read(self._place(name, inputs)[1]).get("content")
+        stored = self.folder.case_scores(name, inputs.case.name)
+        return stored if stored and stored.inputs == self._score_key(self._methods[name], inputs, content) else None
 
 
 def remove_stale(folder: Path) -> None:
@@ -221,12 +233,9 @@ def sha256_of(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def folder_sha256(folder: Path) -> str:
-    """sha256 over the names and contents of a folder's files."""
-    whole = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return whole.hexdigest()
+def _clip_key(method: Method, inputs: CaseInputs) -> str:
+    facts = {"inputs": inputs.digest, "method": method.facts, "results": method.digest(inputs.case.name)}
+    return sha256_of(facts)
 
 
 def _read(note: Path) -> dict[str, Any]:

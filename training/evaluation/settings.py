@@ -16,7 +16,7 @@ human. The paper does not say what its IPI was fed; by default it is the case's 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -183,16 +183,6 @@ def check_cases(name: str, cases: tuple[str, ...]) -> None:
         raise ValueError(
             f"{name}: expected {protocol.count} cases, got {len(cases)}; use the setting 'self' for others"
         )
-
-
-def option_names() -> tuple[str, ...]:
-    """The names of the options."""
-    return tuple(f.name for f in fields(Options))
-
-
-def with_seed(options: Options, seed: int) -> Options:
-    """The same under another seed."""
-    return replace(options, seed=seed)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from animatex_training.evaluation.build import generate as making
 from animatex_training.evaluation.build.generate import liveliness
 from animatex_training.evaluation.build.prompts import EXAMPLES, TEMPLATE, draw_prompts, read_answers, read_prompts
 from animatex_training.evaluation.build.screen import Rules, judge, screen
 from animatex_training.evaluation.build.words import OBJECTS
-from animatex_training.evaluation.cases import open_set, validate
+from animatex_training.evaluation.cases import open_set, validate, write_set
 from animatex_training.evaluation.cli import main
 from animatex_training.evaluation.extraction import Extraction
 from animatex_training.synthetic_clips import make_clips, write_clips
+from PIL import Image
 
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.keypoints import empty
@@ -68,6 +71,33 @@ def test_lively_clips_score_best():
     assert liveliness(image, list(frames)) > liveliness(other[0], list(frames))
 
 
+def test_more_prompts_become_more_cases_and_scores_stay(tmp_path, monkeypatch):
+    def make(prompt, folder, server, plan, seed):
+        frames = np.random.default_rng(seed).integers(0, 255, (3, 96, 64, 3), np.uint8)
+        write_frames(folder / "video", frames)
+        Image.fromarray(frames[0]).save(folder / "image.png")
+
+    monkeypatch.setattr(making, "_make", make)
+    (tmp_path / "flow.json").write_text("{}")
+    flow = SimpleNamespace(path=tmp_path / "flow.json")
+    plan = making.Plan(
+        image=flow, video=flow, score=liveliness, score_name="liveliness", license="CC0", source="noise", fps=8.0,
+        tries=1,
+    )  # fmt: skip
+    prompts, out = draw_prompts(4, 0), tmp_path / "set"
+    names = [prompt.name for prompt in prompts]
+
+    def generate(count):
+        making.generate(prompts[:count], tmp_path / "tries", out, "noise", None, plan)
+
+    generate(2)
+    save_openpose(out / names[1] / "poses.json", make_clips(1, seed=1, frames=3, width=64, height=96, fps=8.0)[0].poses)
+    write_set(out, "noise", "1", names[:2], names[1:2])
+    for count, cases in ((4, names), (1, names)):
+        generate(count)
+        assert (open_set(out).cases, open_set(out).scored) == (tuple(cases), (names[1],)) and validate(out) == []
+
+
 def test_poses_are_found_and_screened(tmp_path, capsys):
     folder, clips = write_small_set(tmp_path / "set", cases=3, references=1)
     good, shaky = clips[0].poses, clips[1].poses
@@ -82,7 +112,11 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
         number = next(i for i, clip in enumerate(clips) if (clip.frames[0] == frames[0]).all())
         return replace(found[number].frames(slice(0, len(frames))), fps=None)
 
-    judged = screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
+    own = contents(folder)
+    screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
+    poses = [name for name in own if name.endswith(("poses.json", "image_pose.json"))]
+    assert len(poses) == 6 and all(contents(folder)[name] == own[name] for name in poses) and not calls
+    judged = screen(folder, Extraction(extract, {"backend": "fake"}), Rules(), again=True)
     opened = open_set(folder)
     assert opened.scored == ("case0",) and validate(folder) == [] and calls == [8, 1] * 3
     assert judged["case1"]["jitter"] > 0.24 and "jitter" in judged["case1"]["reasons"][-1]
@@ -93,6 +127,11 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
     screen(folder, Extraction(extract, {"backend": "fake"}), Rules())
     after = contents(folder)
     assert calls == [8, 1] * 3 and {n: d for n, (d, _) in before.items()} == {n: d for n, (d, _) in after.items()}
+    mended = opened.open("case0").poses
+    save_openpose(mended, replace(good, points=good.points * np.float32(0.99)))
+    by_hand = mended.read_bytes()
+    screen(folder, Extraction(extract, {"backend": "other"}), Rules())
+    assert mended.read_bytes() == by_hand and calls[6:] == [1, 8, 1, 8, 1]
     assert bench("build", "poses", folder, "--accept", "case1", "--reject", "case0") == 0
     assert open_set(folder).scored == ("case1",) and "case0: not scored: rejected" in capsys.readouterr().out
     for words, message in ((("--accept", "case2"), "there are no poses"), (("--reject", "case9"), "case9")):
@@ -125,7 +164,12 @@ def test_a_set_of_videos(tmp_path, capsys):
     assert counts == [6, 3, 6] and found.open("clip_001").fps == pytest.approx(25 / 3)
     before = contents(tmp_path / "set")
     assert bench(*given, "--licence", "CC0", "--frames", 6) == 0
-    assert {n for n, was in contents(tmp_path / "set").items() if before[n] != was} <= {"a2bench.json"}
+    assert contents(tmp_path / "set") == before
+    assert bench(*given, "--licence", "CC0", "--frames", 5) == 1
+    assert "frames: the case was made with 6" in capsys.readouterr().err and contents(tmp_path / "set") == before
+    write_set(tmp_path / "set", "own", "1", list(found.cases), ["clip_001"])
+    assert bench(*given, "--licence", "CC0", "--frames", 6) == 0
+    assert open_set(tmp_path / "set").scored == ("clip_001",), "screening is not undone"
     save_openpose(tmp_path / "videos/clip_000.json", replace(clips[0].poses, fps=17.0))
     assert bench(*given[:3], tmp_path / "other", *given[4:], "--licence", "CC0") == 1
     assert "no part of the video's 25" in capsys.readouterr().err

@@ -104,3 +104,10 @@ def test_the_list_of_a_set_is_checked(folder):
     assert faults(folder / "nowhere") == [("", "folder")]
     (folder / "a2bench.json").unlink()
     assert faults(folder) == [("", "a2bench.json")]
+
+
+def test_the_prompt_is_part_of_a_case(tmp_path):
+    folder, _ = write_small_set(tmp_path / "set", cases=1)
+    before = open_set(folder).open("case0").digest()
+    (folder / "case0/prompt.txt").write_text("another character")
+    assert open_set(folder).open("case0").digest() != before

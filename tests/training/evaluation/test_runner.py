@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 from animatex_training.evaluation.cases import SetError
+from animatex_training.evaluation.frames import read_clip
 from animatex_training.evaluation.measuring import Measuring
-from animatex_training.evaluation.methods import MethodError, parse_method
+from animatex_training.evaluation.methods import MethodError, open_method, parse_method
 from animatex_training.evaluation.records import RunFolder
 from animatex_training.evaluation.runner import Request, run
 from animatex_training.evaluation.settings import Options
@@ -122,6 +123,32 @@ def test_what_was_changed_is_seen(request_, sets):
     (request.out / "cases/case0/inputs.json").write_text(json.dumps({**inputs, "digest": "other"}))
     shutil.rmtree(request.out / "features/copy")
     assert run(request).scored == 3
+    before = contents(request.out)
+    for name in ("truth/00001.png", "poses/00001.png", "reference.png"):
+        (request.out / "cases/case0" / name).write_bytes(frame.read_bytes())
+    (request.out / "cases/case1/truth/00004.png").unlink()
+    run(request)
+    after = contents(request.out)
+    assert {name: digest for name, (digest, _) in after.items()} == {
+        name: digest for name, (digest, _) in before.items()
+    }
+
+
+def test_methods_of_another_truth_stand_in_no_table(request_, sets, tmp_path):
+    folder, _ = write_small_set(tmp_path / "set")
+    both = changed(request_, folder=folder, methods=sets[1][:2])
+    run(both)
+    picture = folder / "case1/video/00002.png"
+    picture.write_bytes((folder / "case1/video/00004.png").read_bytes())
+    before = contents(request_.out)
+    with pytest.raises(ValueError, match=r"cases case1.*noise8 would be left"):
+        run(changed(both, methods=sets[1][:1]))
+    assert contents(request_.out) == before
+    first = run(both, (1, 2))
+    assert first.complete == (), "case1 is the other shard's, and its scores are of the former truth"
+    assert RunFolder(request_.out).method_scores("copy") is None
+    assert run(both, (2, 2)).complete == ("copy", "noise8")
+    assert RunFolder(request_.out).method_scores("copy").values["psnr"].value < 100
 
 
 @pytest.mark.parametrize(
@@ -208,7 +235,8 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     few = parse_method(f"few={tmp_path / 'few'}")
     (tmp_path / "few/case1/00007.png").unlink()
     with pytest.raises(MethodError, match=r"few, case case1: 7 frames, expected 8"):
-        run(changed(request_, methods=(few,)))
+        run(changed(request_, methods=(sets[1][0], few)))
+    assert not request_.out.exists()
     shutil.rmtree(tmp_path / "few/case1")
     with pytest.raises(MethodError, match="expected case1/"):
         run(changed(request_, out=tmp_path / "other", methods=(few,)))
@@ -218,6 +246,20 @@ def test_results_are_refused_before_the_work(request_, sets, tmp_path):
     )
     with pytest.raises(MethodError, match="resize=stretch"):
         run(large)
+    assert not large.out.exists()
+
+
+def test_results_of_another_size_are_stretched_as_opencv_does(request_, sets, tmp_path):
+    """Two columns become one: their mean, where a filter that smooths would look at four."""
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 256, (FRAMES, SIZE[1], 2 * SIZE[0], 3)).astype(np.uint8)
+    write_frames(tmp_path / "wide/case0", wide)
+    spec = parse_method(f"wide={tmp_path / 'wide'},resize=stretch")
+    run(changed(request_, methods=(spec,), cases=("case0",)))
+    made = np.stack(list(read_clip(request_.out / "frames/wide/case0"))).astype(float)
+    assert np.abs(made - wide.astype(float).reshape(FRAMES, SIZE[1], SIZE[0], 2, 3).mean(3)).max() <= 1
+    for values in (RunFolder(request_.out).case_scores("wide", "case0"), RunFolder(request_.out).method_scores("wide")):
+        assert values.values["psnr"].settings["resized_from"] == [2 * SIZE[0], SIZE[1]]
 
 
 def test_a_broken_case_is_said_before_the_work(request_, tmp_path):
@@ -239,3 +281,9 @@ def test_the_first_frame_can_be_left_out(request_, sets):
 def test_methods_that_cannot_be_read(text):
     with pytest.raises(MethodError):
         parse_method(text)
+
+
+@pytest.mark.parametrize("option", ["start=-1", "seams=-4"])
+def test_negative_numbers_are_refused(tmp_path, option):
+    with pytest.raises(MethodError, match="expected a whole number from 0 on, got '-"):
+        open_method(parse_method(f"x={tmp_path},{option}"))

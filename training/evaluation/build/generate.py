@@ -24,7 +24,7 @@ from animatex_core.contact_sheet import contact_sheet, save_picture
 from animatex_core.pictures import resize
 from animatex_core.pose.strict_json import read_json, write_json
 
-from ..cases import write_case, write_set
+from ..cases import listed, write_case, write_set
 from ..comfy_client import ComfyError, ComfyUI
 from ..frames import read_clip, write_clip
 from ..methods import file_sha256
@@ -73,8 +73,8 @@ def generate(
             raise ValueError(f"choices: {prompt.name}: expected 0 to {plan.tries - 1}, got {chosen}")
         _case(prompt, work / prompt.name, out / prompt.name, plan, scores, chosen)
     names = [prompt.name for prompt in prompts]
-    if not (out / "a2bench.json").is_file():
-        write_set(out, name, "1", names, [])
+    cases, scored = listed(out)
+    write_set(out, name, "1", names + [case for case in cases if case not in names], scored)
     return names
 
 

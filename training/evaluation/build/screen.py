@@ -1,7 +1,7 @@
 """Poses of a set's clips, and which of them can be relied on: the scored cases.
 
     SET/CASE/poses.json, image_pose.json   what was found
-    SET/.poses/CASE.json                   what it was found with, and what is wrong with it
+    SET/.poses/CASE.json                   what they were found with
     SET/screening.json, screening.png      all cases at one glance
 
 The paper screened by eye (appendix B.2); here rules come first, and `accept` and `reject` have the last word.
@@ -9,6 +9,7 @@ The paper screened by eye (appendix B.2); here rules come first, and `accept` an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +27,11 @@ from animatex_core.pose.strict_json import read_json, write_json
 
 from ..cases import Case, CaseSet, open_set, write_set
 from ..extraction import Extraction
+from ..methods import file_sha256
 
+LOG = logging.getLogger(__name__)
 NOTES = ".poses"
+_FILES = ("poses.json", "image_pose.json")
 _SHEET_ROWS = 24
 _USUAL_FPS = 24.0
 
@@ -52,11 +56,12 @@ class Rules:
 
 def screen(
     folder: Path, extraction: Extraction | None, rules: Rules, *, accept: Sequence[str] = (),
-    reject: Sequence[str] = (), progress: Callable[[int, int, str], None] | None = None,
+    reject: Sequence[str] = (), again: bool = False, progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Find poses where there are none yet, judge them, and list the good cases as scored; case -> what was found.
 
-    extraction: None judges the poses that are there. Raises ValueError for a name in accept or reject that is no case.
+    extraction: None judges the poses that are there. again: poses that were not found here (somebody's own, or
+    corrected by hand) are replaced; else they stay. Raises ValueError for a name in accept or reject that is no case.
     """
     found = open_set(folder)
     unknown = ({*accept, *reject} - set(found.cases)) | ({*accept} & {*reject})
@@ -67,7 +72,7 @@ def screen(
     for number, name in enumerate(found.cases):
         if progress:
             progress(number, len(found.cases), name)
-        judged[name] = _judge(found, name, extraction, rules)
+        judged[name] = _judge(found, name, extraction, rules, again)
         judged[name] |= {"by hand": "accepted"} if name in accept else {"by hand": "rejected"} if name in reject else {}
     scored = _best(judged, rules)
     for name, record in judged.items():
@@ -78,13 +83,13 @@ def screen(
     return judged
 
 
-def _judge(found: CaseSet, name: str, extraction: Extraction | None, rules: Rules) -> dict[str, Any]:
+def _judge(found: CaseSet, name: str, extraction: Extraction | None, rules: Rules, again: bool) -> dict[str, Any]:
     plain = replace(found, scored=())  # what a scored case must have is what is being made
     case = plain.open(name)
     if case.video is None:
         return {"good": False, "reasons": ["there is no video"]}
     if extraction is not None:
-        _extract(found.folder, case, extraction)
+        _extract(found.folder, case, extraction, again)
         case = plain.open(name)
     if case.poses is None:
         return {"good": False, "reasons": ["nobody was found in any frame" if extraction else "there are no poses"]}
@@ -108,27 +113,48 @@ def judge(poses: PoseSequence, rules: Rules) -> dict[str, Any]:
     return {"good": not reasons, "reasons": reasons, **{name: round(value, 6) for name, value in numbers.items()}}
 
 
-def _extract(folder: Path, case: Case, extraction: Extraction) -> None:
+def _extract(folder: Path, case: Case, extraction: Extraction, again: bool) -> None:
     """Write poses.json and image_pose.json of a case, unless they were found in the same files by the same means."""
-    note = folder / NOTES / f"{case.name}.json"
-    bare = replace(case, poses=None, image_pose=None, driver=None, driver_poses=None)
+    path = folder / NOTES / f"{case.name}.json"
+    bare = replace(case, prompt="", poses=None, image_pose=None, driver=None, driver_poses=None)
     key = {"clip": bare.digest(), "by": extraction.facts}
-    try:
-        if read_json(note) == key:
-            return
-    except (OSError, ValueError):
-        pass
+    note = _read(path)
+    wrote = note.get("wrote", {})
+    there = {name: _digest(case.folder / name) for name in _FILES}
+    own = [name for name in _FILES if there[name] not in ("", wrote.get(name))]
+    kept = [] if again else own
+    if kept:
+        LOG.info("%s: %s stays: not found here, or changed since", case.name, " and ".join(kept))
+    done = note == key | {"wrote": wrote} and all(there[name] == wrote.get(name) or name in kept for name in _FILES)
+    if done or len(kept) == len(_FILES):
+        return
     fps, frames = case.clip("video").open(isolated=True)
-    _save(case.folder / "poses.json", extraction.extract(frames), fps)
-    _save(case.folder / "image_pose.json", extraction.extract([load_picture(case.image)]), None)
-    write_json(note, key)
+    looked = {_FILES[0]: (frames, fps), _FILES[1]: ([load_picture(case.image)], None)}
+    for name in [name for name in _FILES if name not in kept]:
+        _save(case.folder / name, extraction.extract(looked[name][0]), looked[name][1])
+        wrote = wrote | {name: _digest(case.folder / name)}
+    write_json(path, key | {"wrote": wrote})
 
 
 def _save(path: Path, poses: PoseSequence, fps: float | None) -> None:
     """Where nobody was found there is no file: a case does not have poses without a person."""
-    path.unlink(missing_ok=True)
     if poses.present.any():
         save_openpose(path, replace(poses.person(0), fps=fps))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, empty without one."""
+    return file_sha256(path) if path.is_file() else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _best(judged: dict[str, dict[str, Any]], rules: Rules) -> set[str]:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,10 +19,11 @@ from PIL import Image
 from animatex_core.atomic_file import naming_errors, replacing
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.keypoints import PoseSequence
+from animatex_core.pose.strict_json import read_json
 from animatex_core.video import VideoError
 
 from ...sources import Source
-from ..cases import SetError, write_case, write_set
+from ..cases import SetError, listed, write_case, write_set
 from ..frames import write_clip
 
 _SAME_RATE = 0.01
@@ -30,19 +32,36 @@ _SAME_RATE = 0.01
 def set_from_videos(
     sources: Sequence[Source], out: Path, name: str, *, version: str = "1", frames: int = 0, stride: int = 1
 ) -> list[str]:
-    """Write a set; returns the names of its cases. A case that is there already stays as it is.
+    """Write a set; returns the names of its cases. A case that is there already stays as it is, and so does its score.
 
     frames: at most so many of every clip, 0 for all. stride: every which frame of videos without poses.
-    Raises ValueError naming the video: poses of another clip, fewer frames than poses, no licence or source stated.
+    Raises ValueError naming the video: a case of it that was made otherwise or from other files,
+    poses of another clip, fewer frames than poses, no licence or source stated.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = _names(sources)
+    former, scored = listed(out)
     for case, source in zip(names, sources, strict=True):
-        if not (out / case / "case.json").is_file():
-            _write(out / case, source, frames, stride)
-    scored = [case for case in names if (out / case / "poses.json").is_file()]
-    write_set(out, name, version, names, scored)
+        asked = {"digest": source.digest(), "frames": frames, "stride": stride}
+        if (out / case / "case.json").is_file():
+            _check_same(out / case / "case.json", asked)
+        else:
+            _write(out / case, source, asked)
+    new = [case for case in names if case not in former]
+    scored += [case for case in new if (out / case / "poses.json").is_file()]
+    write_set(out, name, version, names + [case for case in former if case not in names], scored)
     return names
+
+
+def _check_same(path: Path, asked: dict[str, Any]) -> None:
+    """Raises SetError when a case that is there was made with other options, or from another video or poses."""
+    made = (read_json(path).get("facts") or {}).get("asked") or {}
+    for key, value in asked.items():
+        if made.get(key) != value:
+            raise SetError(
+                f"{path}: {key}: the case was made with {made.get(key)!r}, now it is {value!r}: remove the case's "
+                "folder, or write another set"
+            )
 
 
 def _names(sources: Sequence[Source]) -> list[str]:
@@ -53,7 +72,8 @@ def _names(sources: Sequence[Source]) -> list[str]:
     return names
 
 
-def _write(folder: Path, source: Source, frames: int, stride: int) -> None:
+def _write(folder: Path, source: Source, asked: dict[str, Any]) -> None:
+    frames, stride = asked["frames"], asked["stride"]
     for what in ("licence", "source"):
         if not getattr(source, what):
             raise SetError(f"{source.title}: its {what} is not stated; a set says what every case may be used for")
@@ -78,7 +98,8 @@ def _write(folder: Path, source: Source, frames: int, stride: int) -> None:
         save_openpose(folder / "image_pose.json", poses.frames(slice(0, 1)).person(0))
     prompt = source.video.with_suffix(".txt")
     (folder / "prompt.txt").write_text(prompt.read_text(encoding="utf-8") if prompt.is_file() else "", encoding="utf-8")
-    write_case(folder, license=source.licence, source=source.source, fps=fps, video=source.title, stride=stride)
+    facts = {"video": source.title, "stride": stride, "asked": asked}
+    write_case(folder, license=source.licence, source=source.source, fps=fps, **facts)
 
 
 def _stride(source: Source, rate: float, poses: PoseSequence) -> int:

@@ -13,7 +13,6 @@ from ..records import Bench, CaseScores, MethodScores, RunFolder
 from .columns import PRESETS, Column, absent, by_preset, column
 from .plots import line_plot
 from .quoted import Quote, quoted, why_none
-from .reading import read_bench, read_case, read_method
 from .tables import Table, case_table, method_table, settings_of
 from .walls import Strip, Tile, Wall, make_strips, make_wall, tiles_of
 
@@ -82,10 +81,10 @@ class RunView:
 
 def view_run(folder: RunFolder, limits: Limits, fps: float | None, progress: Advance | None) -> RunView:
     """Read a run. Raises ValueError naming the file for one that is none, is damaged or has neither method nor case."""
-    bench = read_bench(folder)
+    bench = folder.bench()
     if not bench.methods or not bench.cases:
         raise ValueError(f"{folder.root / 'bench.json'}: a report needs at least one method and one case")
-    scores = {name: read_method(folder, name) for name in bench.methods}
+    scores = {name: folder.method_scores(name) for name in bench.methods}
     values = {case: _plain(folder, bench, case) for case in bench.cases}
     of_cases = {metric for one in values.values() for found in one.values() for metric in found}
     names = {metric for one in scores.values() if one for metric in one.values}
@@ -125,7 +124,7 @@ def worst_first(values: Mapping[str, Mapping[str, Mapping[str, float]]], metric:
 
 
 def _view_case(folder: RunFolder, bench: Bench, case: str, limits: Limits | None, fps: float) -> CaseView:
-    scores = {name: read_case(folder, name, case) for name in bench.methods}
+    scores = {name: folder.case_scores(name, case) for name in bench.methods}
     found = {name: one.values for name, one in scores.items() if one}
     columns = by_preset({metric for one in found.values() for metric in one})
     tables = [(PRESETS[preset], case_table(found, some)) for preset, some in columns.items() if some]
@@ -157,7 +156,7 @@ def _plots(found: Mapping[str, Any], columns: Sequence[Column]) -> list[tuple[Co
 
 def _plain(folder: RunFolder, bench: Bench, case: str) -> dict[str, dict[str, float]]:
     """Numbers alone, so that nothing grows with frames."""
-    found = {name: read_case(folder, name, case) for name in bench.methods}
+    found = {name: folder.case_scores(name, case) for name in bench.methods}
     return _values({name: one.values for name, one in found.items() if one})
 
 
@@ -179,7 +178,7 @@ def _groups(bench: Bench, scores: Mapping[str, MethodScores | None], names: set[
 
 def _facts(bench: Bench) -> list[tuple[str, str]]:
     facts = [("cases", str(len(bench.cases))), ("methods", ", ".join(bench.methods))]
-    facts += [(name, _in_line(value)) for name, value in bench.options.items() if name != "absent"]
+    facts += [(name, _in_line(value)) for name, value in bench.options.items() if name not in ("absent", "digests")]
     return [*facts, *((f"version of {name}", version) for name, version in bench.versions.items())]
 
 

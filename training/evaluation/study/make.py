@@ -22,7 +22,6 @@ from animatex_core.video import write_video
 
 from ..records import RunFolder
 from ..report.pictures import Size, frame_files, read_picture, size_of, within
-from ..report.reading import read_bench
 from .answers import KIND, RATER
 from .design import FORMAT, SPOILT, TRUTH, Study, Wish, design
 from .questions import QUESTIONS
@@ -103,7 +102,7 @@ def page(study: Study, title: str) -> str:
 
 
 def _wish(folder: RunFolder, options: StudyOptions) -> Wish:
-    bench = read_bench(folder)
+    bench = folder.bench()
     methods = _chosen("method", options.methods, bench.methods)
     cases = _chosen("case", options.cases, bench.cases)
     if len(methods) < 2:
@@ -129,7 +128,7 @@ def _chosen(what: str, wanted: Sequence[str], there: Sequence[str]) -> tuple[str
 
 
 def _fps(folder: RunFolder) -> float:
-    found = read_bench(folder).options.get("fps")
+    found = folder.bench().options.get("fps")
     if isinstance(found, bool) or not isinstance(found, int | float) or found <= 0:
         raise ValueError(f"{folder.root / 'bench.json'}: options.fps is not there; give the frames per second")
     return float(found)

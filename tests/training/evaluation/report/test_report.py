@@ -177,7 +177,7 @@ def test_a_damaged_score_is_named(run, tmp_path):
     broken = RunFolder(tmp_path / "run")
     shutil.copytree(run.root, broken.root)
     broken.score_file("noisy", "case_01").write_text('{"format": 1, "method": "noisy"}')
-    with pytest.raises(ValueError, match=r"case_01\.json: damaged"):
+    with pytest.raises(ValueError, match=r"case_01\.json: the field 'frames' is missing"):
         write_report([broken.root], tmp_path / "report.html")
 
 
