@@ -102,7 +102,10 @@ class Checkpoints:
         return None
 
     def read(self, step: int) -> Saved:
-        """A checkpoint, checked against its manifest. Raises BrokenCheckpoint, and OSError where the machine cannot read it now."""
+        """A checkpoint, checked against its manifest.
+
+        Raises BrokenCheckpoint, and OSError where the machine cannot read it now.
+        """
         path = self.path(step)
         try:
             verify(path)

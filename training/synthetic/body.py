@@ -38,7 +38,7 @@ class AnnyModel:
 
     def __init__(self) -> None:
         try:
-            import anny
+            import anny  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError(explain(error.name or "anny")) from error
         os.environ.setdefault("WARP_QUIET", "1")

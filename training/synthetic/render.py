@@ -37,7 +37,7 @@ class Renderer:
 
     def __init__(self, width: int, height: int):
         try:
-            import moderngl
+            import moderngl  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError(explain("moderngl")) from error
         self.width, self.height = width, height
