@@ -42,9 +42,11 @@ def initial_network(config: AnimateXConfig, weights: str, seed: int) -> AnimateX
 
 
 def weights_sha256(weights: str) -> str:
-    """Of the file that training starts from; empty without one."""
+    """Of the file that training starts from; empty without one. Raises ValueError when it is not there."""
     if not weights:
         return ""
+    if not Path(weights).is_file():
+        raise ValueError(f"{weights}: there is no such file of weights to start from (--start; at export --weights)")
     digest = hashlib.sha256()
     with open(weights, "rb") as file:
         while chunk := file.read(HASHED_AT_ONCE):
