@@ -17,7 +17,7 @@ WORKFLOWS = {
     "2_cartoon_10s_576x1024": ({"frame_load_cap": 40}, 3 * 39 + 1, 2),
     "3_ksampler_lora_cache": ({}, 64, 2),
     "4_poses_from_other_nodes": ({}, 32, 2),
-    "5_endless_loop": ({}, 48, 2),
+    "5_endless_loop": ({}, 32, 2),  # all frames of the dance that comes with the pack
     "6_draft_then_refine": ({"frame_load_cap": 17}, 33, 2),
 }
 POSES = {"file": "walk.json", "units": "find out", "skip_first_frames": 0, "frame_load_cap": 32}
