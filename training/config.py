@@ -51,6 +51,7 @@ class ObjectiveSettings:
 
     offset_noise: float = 0.1
     min_snr: float = 0.0  # gamma of Hang et al. 2023, often 5; 0: all time steps weigh the same
+    shift: float = 1.0  # above 1: noisy time steps are drawn more often (Esser et al. 2024, section 5.3.2)
     # Condition dropout: pose, reference picture and image tokens, each on its own or all together.
     drop_each: float = 0.5
     drop_all: float = 0.1
@@ -150,6 +151,7 @@ class TrainConfig:
             _at_least(self, name, 1)
         _at_least(self, "objective.min_snr", 0)
         _at_least(self, "objective.offset_noise", 0)
+        _at_least(self, "objective.shift", 1)
         self._check_shares()
         if self.run.precision == "fp32" and self.run.frozen_precision != "fp32":
             raise ValueError(

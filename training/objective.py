@@ -50,13 +50,22 @@ def noise_batch(latents: Tensor, seeds: Sequence[int], settings: ObjectiveSettin
     timesteps, noises, kept = [], [], []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed ^ SALT)
-        timesteps.append(int(torch.randint(STEPS, (), generator=generator)))
+        timesteps.append(shifted(int(torch.randint(STEPS, (), generator=generator)), settings.shift))
         kept.append(draw_kept(settings, generator))
         noises.append(offset_noise(shape, generator, settings.offset_noise))
     times = torch.tensor(timesteps, device=latents.device)
     noise = torch.cat(noises).to(latents)
     keep = Keep(*torch.tensor(kept, dtype=torch.float32).to(latents.device).unbind(1))
     return Noised(add_noise(latents, times, noise), times, v_target(latents, times, noise), keep)
+
+
+def shifted(timestep: int, shift: float) -> int:
+    """A time step drawn evenly from 0..999, moved towards the noisy end: s t / (1 + (s - 1) t) of t in 0..1.
+
+    Esser et al. 2024, equation 23. Where things stand is decided there; half of the draws are above s / (s + 1).
+    """
+    share = timestep / (STEPS - 1)
+    return round((STEPS - 1) * shift * share / (1 + (shift - 1) * share))
 
 
 def draw_kept(settings: ObjectiveSettings, generator: torch.Generator) -> tuple[float, float, float, float]:

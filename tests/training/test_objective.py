@@ -136,3 +136,10 @@ def test_samples_drop_on_their_own():
     found = encode_kept(network, inputs, mixed, batch.latents)
     full = encode_kept(network, inputs, Keep(*torch.ones(4, 2)), batch.latents)
     assert torch.allclose(found.pixels[0], full.pixels[0]) and not torch.allclose(found.pixels[1], full.pixels[1])
+
+
+@pytest.mark.parametrize("shift", [1.0, 2.0, 3.0])
+def test_shifted_time_steps_keep_their_ends_and_order(shift):
+    moved = [objective.shifted(t, shift) for t in range(1000)]
+    assert (moved[0], moved[-1]) == (0, 999) and moved == sorted(moved)
+    assert moved == list(range(1000)) if shift == 1 else abs(moved[500] / 999 - shift / (shift + 1)) < 1e-3
