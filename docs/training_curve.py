@@ -1,6 +1,8 @@
-"""Draws the loss curve of docs/training.md: python docs/training_curve.py RUN docs/training_tiny.png
+"""Draws loss curves: python docs/training_curve.py TITLE LOG [LOG ...] PICTURE
 
-The run is that of tests/training/test_chain.py (slow): three rendered clips, learned by heart on one processor.
+A log is the scalars.jsonl of a run's folder; several are legs of one training, one after the other. That of
+docs/training.md is the run of tests/training/test_chain.py (slow): three rendered clips, learned by heart on one
+processor. That of docs/mini.md is drawn from docs/evidence/training_*.jsonl.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ INK, GRID, CURVE, MEAN = (40, 40, 40), (225, 225, 225), (170, 195, 230), (20, 90
 SMOOTH = 5  # lines of the log
 
 
-def read(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and losses of training."""
-    lines = [json.loads(line) for line in (run / "scalars.jsonl").read_text().splitlines()]
-    points = [(line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
+def read(logs: list[Path]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Steps and losses of training, and the steps at which a leg ends; legs are counted on."""
+    points, ends = [], [0]
+    for log in logs:
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        points += [(ends[-1] + line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
+        ends.append(int(points[-1][0]))
     steps, losses = np.array(points).T
-    return steps, losses
+    return steps, losses, ends[1:-1]
 
 
-def draw(steps: np.ndarray, losses: np.ndarray) -> Image.Image:
-    """Loss over steps, and its running mean."""
+def draw(title: str, steps: np.ndarray, losses: np.ndarray, ends: list[int]) -> Image.Image:
+    """Loss over steps, its running mean, and where legs end."""
     picture = Image.new("RGB", SIZE, "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     top = float(np.ceil(losses.max() * 10) / 10)
@@ -42,13 +47,16 @@ def draw(steps: np.ndarray, losses: np.ndarray) -> Image.Image:
     mean = np.convolve(np.pad(losses, SMOOTH // 2, mode="edge"), np.full(SMOOTH, 1 / SMOOTH), "valid")
     pen.line([at(s, v) for s, v in zip(steps, losses, strict=True)], CURVE, 1)
     pen.line([at(s, v) for s, v in zip(steps, mean, strict=True)], MEAN, 2)
-    pen.text((EDGE, 14), "tiny, three rendered clips: loss by step (mean of five lines of the log)", INK, font)
+    for end in ends:
+        pen.line([at(end, 0), at(end, top)], INK)
+    pen.text((EDGE, 14), f"{title}: loss by step (mean of five lines of the log)", INK, font)
     return picture
 
 
 def main() -> None:
     """The command line."""
-    draw(*read(Path(sys.argv[1]))).save(sys.argv[2], optimize=True)
+    title, *logs, picture = sys.argv[1:]
+    draw(title, *read([Path(log) for log in logs])).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
