@@ -7,9 +7,10 @@ of how far the reference's colours are from the drivers', or the model takes app
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,9 @@ from animatex_core.pose.strict_json import read_json, write_json
 
 from ..evaluation.cases import Case, open_set
 from ..evaluation.frames import read_clip
-from ..evaluation.inputs import chosen_frames
 from ..evaluation.metrics.colours import distance, foreground, palette
 from ..evaluation.records import RunFolder
-from ..evaluation.settings import Options
+from .records import driver_frames
 
 LIMIT = 0.1
 FORMAT = 1
@@ -81,7 +81,7 @@ def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) 
     if not shared:
         raise ValueError(f"{runs[0]} and {runs[1]}: no case is in both")
     found = [open_set(folder) for folder in sets]
-    options = Options(**{**benches[0].options["inputs"], "omit": ()})
+    options = benches[0].options["inputs"]
     rows: dict[str, list[tuple[float, float, float]]] = {}
     for case in shared:
         pair = [one.open(case) for one in found]
@@ -92,7 +92,7 @@ def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) 
 
 
 def _case(
-    folders: Sequence[RunFolder], method: str, pair: Sequence[Case], options: Options
+    folders: Sequence[RunFolder], method: str, pair: Sequence[Case], options: Mapping[str, Any]
 ) -> tuple[float, float, float]:
     """How far one case moved, how far its reference is from its drivers, and the difference of its pixels."""
     case = pair[0].name
@@ -101,7 +101,7 @@ def _case(
     moved = distance(palette(results[0][masks]), palette(results[1][masks]))
     pixels = float(np.abs(results[0][masks].astype(float) - results[1][masks]).mean() / 255)
     reference = _worn([load_picture(pair[0].image)], pair[0].name)
-    drivers = [_worn(list(chosen_frames(one.clip("driver"), options, len(masks))), one.name) for one in pair]
+    drivers = [_worn(driver_frames(one, options, len(masks)), one.name) for one in pair]
     return moved, float(np.mean([distance(reference, driver) for driver in drivers])), pixels
 
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from animatex_core.pose.strict_json import read_json, write_json
 
-from ..evaluation.cases import open_set
+from ..evaluation.cases import Case, open_set
+from ..evaluation.inputs import chosen_frames
 from ..evaluation.records import RunFolder
+from ..evaluation.settings import Options
 from ..synthetic.held_out import HUMANS
 
 FORMAT = 1
@@ -73,6 +75,12 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = ()) -> Record:
         methods={name: bench.options["methods"][name] for name in wanted},
         values=values,
     )
+
+
+def driver_frames(case: Case, options: Mapping[str, Any], count: int) -> list[np.ndarray]:
+    """The frames of a case's own driver that a run with these options used, uint8 RGB."""
+    chosen = Options(start=int(options["start"]), stride=int(options["stride"]))
+    return list(chosen_frames(case.clip("driver"), chosen, count))
 
 
 def group_of(facts: Mapping[str, Any]) -> str:

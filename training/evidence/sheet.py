@@ -11,9 +11,8 @@ from animatex_core.pictures import load_picture, resize
 
 from ..evaluation.cases import open_set
 from ..evaluation.frames import read_clip
-from ..evaluation.inputs import chosen_frames
 from ..evaluation.records import RunFolder
-from ..evaluation.settings import Options
+from .records import driver_frames
 
 _GAP = 4  # pixels between groups
 
@@ -32,13 +31,12 @@ def sheet(
         raise ValueError(f"{run}: no case {unknown[0]!r}")
     if unknown := [name for name in methods if name not in bench.methods]:
         raise ValueError(f"{run}: no method {unknown[0]!r}, only {', '.join(bench.methods)}")
-    options = Options(**{**bench.options["inputs"], "omit": ()}) if bench.setting != "rescaled" else None
     rows = []
     for case in chosen:
         place = folder.case(case)
         shown = [list(read_clip(place / "poses"))]
-        if options is not None and found.open(case).driver is not None:
-            shown.insert(0, list(chosen_frames(found.open(case).clip("driver"), options, len(shown[0]))))
+        if bench.setting == "cross" and found.open(case).driver is not None:
+            shown.insert(0, driver_frames(found.open(case), bench.options["inputs"], len(shown[0])))
         shown += [list(read_clip(where)) for where in (place / "truth", *(folder.frames(m, case) for m in methods))]
         rows.append(_row(load_picture(place / "reference.png"), shown, columns))
     return np.concatenate(rows)

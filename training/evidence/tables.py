@@ -152,7 +152,7 @@ def _head(first: str) -> list[str]:
 
 
 def _means(words: str, record: Record | None, method: str, group: str = "") -> list[str]:
-    if record is None or method not in record.values:
+    if record is None or method not in record.values or (group and group not in record.groups):
         return [words, *([NOT_RUN] * len(COLUMNS))]
     cells = [
         f"{record.of(method, name, group).mean():.{_digits(name)}f}" if record.has(method, name) else NOT_RUN
@@ -168,5 +168,5 @@ def _digits(name: str) -> int:
 def _difference(one: Record | None, other: Record | None, metric: str) -> str:
     if one is None or other is None or not (one.has(METHOD, metric) and other.has(METHOD, metric)):
         return NOT_RUN
-    found = difference((one, METHOD), (other, METHOD), metric, "out of range")
+    found = difference((one, METHOD), (other, METHOD), metric, GROUPS[2])
     return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"

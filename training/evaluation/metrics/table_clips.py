@@ -183,8 +183,8 @@ OF_CLIPS = (
     Metric(
         "joint_error", "Joint error", "px", "lower", "clip", "clean",
         (
-            "mean distance between joints as the mini keypoint network sees them and as they should be; "
-            "renders of `synthetic` only"
+            "mean distance between joints as the mini keypoint network sees them and as they should be, "
+            "sides exchanged where nearer; renders of `synthetic` only"
         ),
         "this project",
         needs=("joints", "poses"), needs_truth=False,

@@ -18,6 +18,7 @@ from animatex_training.evaluation.metrics.mini_keypoints import (
 from animatex_training.evaluation.metrics.presets import ClipMeter
 from animatex_training.mini_keypoints_train import MIRRORED, save, varied, wanted_heat
 
+from animatex_core.pictures import resize
 from animatex_core.pose.keypoints import POINTS, PoseSequence
 from animatex_core.tensor_files import WeightsError
 
@@ -102,6 +103,19 @@ def test_joint_errors_are_of_the_joints_that_are_there():
         joint_values(Sees(found), frames[:1], expected, {})
 
 
+def test_sides_of_a_limb_may_be_exchanged_but_not_its_joints():
+    points = np.zeros((1, 1, POINTS, 2), np.float32)
+    points[0, 0, 2:8] = [[40, 50], [35, 70], [30, 90], [80, 50], [85, 70], [90, 90]]
+    scores = (points[..., 0] > 0).astype(np.float32)
+    expected = PoseSequence(points, scores, WIDTH, HEIGHT, 12.0)
+    frames = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)]
+    found = points[:, 0, :JOINTS].copy()
+    found[:, 2:8] = found[:, [5, 6, 7, 2, 3, 4]]
+    assert joint_values(Sees(found), frames, expected, {})["joint_error"].value == 0
+    found[:, [2, 5]] = found[:, [5, 2]]  # shoulders at one side, the arms at the other
+    assert joint_values(Sees(found), frames, expected, {})["joint_error"].value == pytest.approx(40 / 3)
+
+
 def test_heat_maps_and_joints_are_each_others_inverse():
     joints = torch.zeros(1, JOINTS, 3)
     joints[0, :, 0] = torch.linspace(20, 100, JOINTS)
@@ -134,11 +148,11 @@ def test_the_network_reads_frames_of_two_sizes_from_its_file(tmp_path):
     save(tmp_path / "net.safetensors", model, {})
     assert (tmp_path / "net.safetensors").stat().st_size < 500_000
     loaded = load_keypoints(tmp_path / "net.safetensors")
-    frames = np.random.default_rng(0).integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (2, 2 * HEIGHT, 2 * WIDTH, 3), np.uint8)
+    frames = resize(large, WIDTH, HEIGHT)
     found = loaded.find(frames)
     assert found.shape == (2, JOINTS, 2) and (found >= 0).all() and (found[..., 0] < WIDTH).all()
-    doubled = loaded.find(frames.repeat(2, 1).repeat(2, 2))
-    np.testing.assert_allclose(doubled, 2 * found, atol=8)
+    np.testing.assert_allclose(loaded.find(large), 2 * found, rtol=1e-5)
     with pytest.raises(ValueError, match="sides as 2 to 3"):
         loaded.find(np.zeros((1, 64, 64, 3), np.uint8))
     from safetensors.torch import save_file
