@@ -25,7 +25,7 @@ from animatex_core.pose.keypoints import POINTS, PoseSequence
 from animatex_core.vae import VAE, load_vae
 
 from .evaluation.metrics.joints import joint_values
-from .evaluation.metrics.mini_keypoints import FORMAT, HEIGHT, JOINTS, STRIDE, WIDTH, MiniKeypoints
+from .evaluation.metrics.mini_keypoints import FORMAT, HEIGHT, JOINTS, STRIDE, WIDTH, MiniKeypoints, load_keypoints
 from .synthetic.stills import Stills, load_stills
 
 LOG = logging.getLogger(__name__)
@@ -45,18 +45,22 @@ class KeypointTraining:
     ema: float = 0.995
     through_vae: float = 0.5  # share of pictures that went through the VAE
     coded: int = 1400  # how many different ones: the VAE is slower than all the rest
+    turn: float = 0.0  # degrees by which pictures are turned at most
     seed: int = 0
 
 
-def train(stills: Stills, vae: VAE, settings: KeypointTraining, minutes: float = float("inf")) -> MiniKeypoints:
-    """The averaged network after all steps, or after so many minutes."""
+def train(
+    stills: Stills, vae: VAE, settings: KeypointTraining, minutes: float = float("inf"), start: Path | None = None
+) -> MiniKeypoints:
+    """The averaged network after all steps, or after so many minutes. start: weights to begin with."""
     pictures, joints = torch.from_numpy(stills.pictures), torch.from_numpy(_joints(stills))
     torch.manual_seed(settings.seed)
     rng = torch.Generator().manual_seed(settings.seed)
     few = torch.randperm(len(pictures), generator=rng)[: settings.coded]
     coded = torch.from_numpy(through_vae(vae, stills.pictures[few.numpy()]))
     LOG.info("%d pictures went through the VAE", len(few))
-    model = MiniKeypoints().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model = (load_keypoints(start) if start else MiniKeypoints()).train()
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimiser = torch.optim.AdamW(model.parameters(), settings.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, settings.steps, pct_start=0.1)
@@ -66,7 +70,7 @@ def train(stills: Stills, vae: VAE, settings: KeypointTraining, minutes: float =
         soft = torch.randint(len(few), (first,), generator=rng)
         sharp = torch.randint(len(pictures), (settings.batch - first,), generator=rng)
         shown = torch.cat([coded[soft], pictures[sharp]]).permute(0, 3, 1, 2).float() / 255
-        loss = _loss(model, *varied(shown, joints[torch.cat([few[soft], sharp])], rng))
+        loss = _loss(model, *varied(shown, joints[torch.cat([few[soft], sharp])], rng, settings.turn))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -93,8 +97,11 @@ def through_vae(vae: VAE, pictures: np.ndarray, batch: int = 16) -> np.ndarray:
     return np.concatenate(found)
 
 
-def varied(pictures: Tensor, joints: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures [n, 3, H, W] in 0..1 and their joints [n, 18, 3] in other colours, mirrored, moved, blurred, noisy."""
+def varied(pictures: Tensor, joints: Tensor, rng: torch.Generator, turn: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Pictures [n, 3, H, W] in 0..1 and their joints [n, 18, 3] in other colours, mirrored, moved, blurred, noisy.
+
+    turn: degrees by which they are turned at most.
+    """
     count = len(pictures)
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
@@ -103,15 +110,8 @@ def varied(pictures: Tensor, joints: Tensor, rng: torch.Generator) -> tuple[Tens
     mirror = draw(0, 1) < 0.5
     swapped = joints[:, MIRRORED] * torch.tensor([-1.0, 1, 1]) + torch.tensor([float(WIDTH), 0, 0])
     pictures = torch.where(mirror[:, None, None, None], pictures.flip(3), pictures)
-    joints = torch.where(mirror[:, None, None], swapped, joints).clone()
-    zoom, shift = draw(0.85, 1.2), draw(-0.15, 0.15, 2)  # of a half picture
-    matrix = torch.zeros(count, 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = zoom
-    matrix[:, :, 2] = shift
-    grid = affine_grid(matrix, list(pictures.shape), align_corners=False)
-    pictures = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-    half = torch.tensor([WIDTH / 2, HEIGHT / 2])
-    joints[..., :2] = ((joints[..., :2] / half - 1 - shift[:, None]) / zoom[:, None, None] + 1) * half
+    joints = torch.where(mirror[:, None, None], swapped, joints)
+    pictures, joints = _moved(pictures, joints, draw(0.85, 1.2), draw(-0.15, 0.15, 2), draw(-turn, turn))
     order = torch.stack([torch.randperm(3, generator=rng) for _ in range(count)])
     pictures = pictures.gather(1, order[:, :, None, None].expand(-1, -1, *pictures.shape[2:]))
     pictures = (pictures * draw(0.6, 1.2, 3)[..., None, None] + draw(-0.1, 0.15, 3)[..., None, None]).clamp(0, 1)
@@ -119,6 +119,20 @@ def varied(pictures: Tensor, joints: Tensor, rng: torch.Generator) -> tuple[Tens
     grain = torch.randn(pictures.shape, generator=rng) * draw(0, 0.04, 1)[..., None, None]
     pictures = _blurred(pictures, draw(-0.7, 1.6).clamp(min=0)) + grain
     return pictures + interpolate(stains, size=pictures.shape[2:], mode="bilinear"), joints
+
+
+def _moved(pictures: Tensor, joints: Tensor, zoom: Tensor, shift: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Shown through a window so much larger [n], shifted [n, 2] (in half pictures) and turned [n]."""
+    half = torch.tensor([WIDTH / 2, HEIGHT / 2])
+    cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
+    linear = zoom[:, None, None] * torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    linear = linear * half / half[:, None]  # turned in pixels, not in halves of the picture
+    grid = affine_grid(torch.cat([linear, shift[..., None]], 2), list(pictures.shape), align_corners=False)
+    shown = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    joints = joints.clone()
+    place = joints[..., :2] / half - 1 - shift[:, None]
+    joints[..., :2] = (torch.linalg.solve(linear, place.transpose(1, 2)).transpose(1, 2) + 1) * half
+    return shown, joints
 
 
 def wanted_heat(joints: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,13 +194,14 @@ def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args()
-    settings = KeypointTraining(steps=options.steps)
+    settings = KeypointTraining(steps=options.steps, rate=options.rate, turn=options.turn)
     vae, held = load_vae(options.vae, dtype=torch.bfloat16), load_stills(options.held_stills)
-    model = train(load_stills(options.stills), vae, settings, options.minutes)
+    model = train(load_stills(options.stills), vae, settings, options.minutes, options.start)
     coded = through_vae(vae, held.pictures)
     found = {"as rendered": floor(model, held, held.pictures), "through the VAE": floor(model, held, coded)}
     LOG.info("held out: %s", found)
-    save(options.out, model, {"training": json.dumps(asdict(settings)), "floor": json.dumps(found)})
+    told = asdict(settings) | {"start": options.start.name if options.start else ""}
+    save(options.out, model, {"training": json.dumps(told), "floor": json.dumps(found)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -196,6 +211,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--held-stills", type=Path, required=True, help="others, to measure on")
     parser.add_argument("--vae", type=Path, default=DEFAULT_VAE, help="default: the mini VAE")
     parser.add_argument("--steps", type=int, default=KeypointTraining.steps, help="default: %(default)s")
+    parser.add_argument("--rate", type=float, default=KeypointTraining.rate, help="default: %(default)s")
+    words = "degrees by which pictures are turned at most; default: %(default)s"
+    parser.add_argument("--turn", type=float, default=KeypointTraining.turn, help=words)
+    parser.add_argument("--start", type=Path, help="weights to begin with")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop earlier by the clock")
     return parser
 

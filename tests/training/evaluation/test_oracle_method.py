@@ -17,7 +17,9 @@ from tests.training.evaluation.small_set import FRAMES, SIZE, write_small_set
 def inputs(tmp_path_factory):
     folder, _ = write_small_set(tmp_path_factory.mktemp("oracles") / "set", cases=2, references=0)
     for number in (0, 1):
-        write_case(folder / f"case{number}", license="CC0", source="rendered", fps=8.0, character=str(number), motion="same")
+        write_case(
+            folder / f"case{number}", license="CC0", source="rendered", fps=8.0, character=str(number), motion="same"
+        )
     found = open_set(folder)
     options = Options(width=SIZE[0], height=SIZE[1], frames=FRAMES)
     run = RunFolder(folder.parent / "run")

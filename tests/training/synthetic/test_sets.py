@@ -81,7 +81,9 @@ def test_stills_are_kept_with_their_silhouettes(body_model, renderer, recordings
     stills = make_stills(12, list(recordings.values()), seed=0, figures=0.5, width=64, height=96)
     save_stills(tmp_path / "stills.npz", stills)
     kept = load_stills(tmp_path / "stills.npz")
-    assert kept.joints is not None and kept.joints.shape == (12, 18, 3) and set(np.unique(kept.joints[..., 2])) <= {0, 1}
+    assert (
+        kept.joints is not None and kept.joints.shape == (12, 18, 3) and set(np.unique(kept.joints[..., 2])) <= {0, 1}
+    )
     assert kept.pictures.shape == (12, 96, 64, 3) and np.array_equal(kept.silhouettes, stills.silhouettes)
     np.savez(tmp_path / "other.npz", x=np.zeros(1))
     with pytest.raises(ValueError, match=r"other\.npz: no stills"):

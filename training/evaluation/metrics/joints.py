@@ -43,7 +43,12 @@ def joint_values(
     known = [t for t in range(len(frames)) if there[t].any()]
     if not known:
         return {}
-    told = {**facts, "joints": "18 of the body, in the picture, sides exchanged where nearer", "near": NEAR, "height": expected.height}
+    told = {
+        **facts,
+        "joints": "18 of the body, in the picture, sides exchanged where nearer",
+        "near": NEAR,
+        "height": expected.height,
+    }
     subset = None if len(known) == len(frames) else known
     errors = [float(distances[t][there[t]].mean()) for t in known]
     shares = [float((distances[t][there[t]] <= NEAR * expected.height).mean()) for t in known]

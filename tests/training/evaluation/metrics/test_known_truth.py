@@ -134,7 +134,7 @@ def test_variations_move_joints_with_the_picture():
     joints = torch.zeros(4, JOINTS, 3)
     joints[:, 2] = torch.tensor([48.0, 96.0, 1])
     joints[:, 5] = torch.tensor([80.0, 96.0, 1])
-    shown, moved = varied(pictures, joints, torch.Generator().manual_seed(0))
+    shown, moved = varied(pictures, joints, torch.Generator().manual_seed(0), turn=40)
     for picture, found in zip(shown.mean(1), moved, strict=True):
         bright = picture > (picture.max() + picture.median()) / 2
         middle = torch.nonzero(bright).float().mean(0).flip(0) + 0.5
