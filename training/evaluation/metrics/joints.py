@@ -27,9 +27,9 @@ def joint_values(
     """`joint_error` in pixels and `joint_pck` of a result.
 
     expected: where the joints of its first person should be, on the result's canvas. Joints that are absent there are
-    not asked for; the network gives every joint a place, so a limb that the result lacks is an error, not a gap. In each
-    frame the two arms, the two legs and the sides of the face may be exchanged as wholes, where that is nearer: a small
-    picture of flat colours does not tell a back from a front, nor does the network.
+    not asked for; the network gives every joint a place, so a limb that the result lacks is an error, not a gap. In
+    each frame the two arms, the two legs and the sides of the face may be exchanged as wholes, where that is nearer: a
+    small picture of flat colours does not tell a back from a front, nor does the network.
     Frames without a joint are left out and said. Raises ValueError when the lengths differ.
     """
     frames = np.stack(list(made))
