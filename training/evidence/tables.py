@@ -148,17 +148,18 @@ TABLES: dict[str, Callable[[Mapping[str, Record], Leak | None], list[list[str]]]
 
 
 def _head(first: str) -> list[str]:
-    return [first, *(METRICS[name].display for name in COLUMNS)]
+    return [first, "cases", *(METRICS[name].display for name in COLUMNS)]
 
 
 def _means(words: str, record: Record | None, method: str, group: str = "") -> list[str]:
     if record is None or method not in record.values or (group and group not in record.groups):
-        return [words, *([NOT_RUN] * len(COLUMNS))]
+        return [words, "0", *([NOT_RUN] * len(COLUMNS))]
     cells = [
         f"{record.of(method, name, group).mean():.{_digits(name)}f}" if record.has(method, name) else NOT_RUN
         for name in COLUMNS
     ]
-    return [words, *cells]
+    count = sum(group in ("", of) for of in record.groups)
+    return [words, str(count), *cells]
 
 
 def _digits(name: str) -> int:

@@ -82,11 +82,13 @@ def test_a_record_is_kept_and_a_broken_one_named(tmp_path):
 def test_tables_say_what_was_not_run_and_change_with_the_records(tmp_path):
     text = "".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n" for name in TABLES)
     empty = rewritten(text, tmp_path)
-    assert "old" not in empty and "| S3 cross | not run |" in empty and rewritten(empty, tmp_path) == empty
+    assert "old" not in empty and "| S3 cross | 0 | not run |" in empty and rewritten(empty, tmp_path) == empty
     write_record(tmp_path / "cross-aligned.json", record(mini=level(8, 0.04, 0.1), **ORACLES))
     write_record(tmp_path / "cross.json", record(mini=level(9, 0.08, 0.1)))
     write_leak(tmp_path / "leak.json", Leak("mini", (Moved("child", 0.01, 0.2, 0.03, 2),)))
     filled = rewritten(text, tmp_path)
+    assert "| S3 cross, aligned at inference | 8 | not run | not run | 0.040 |" in filled
+    assert "| humans in range | 2 |" in filled and "| objects | 0 |" in filled
     assert "| aligned at inference, trained with EPI | not run | not run | -0.040 (-0.040 to -0.040) |" in filled
     assert "| leak test | 0.05 < 0.1 |" in filled and "| child | 0.0100 | 0.200 | 5.0 % | 0.0300 |" in filled
     with pytest.raises(ValueError, match="tables of the document"):
