@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
     one.add_argument("--out", type=Path, required=True, help="the .json to write")
     one.add_argument("--methods", default="", help="names with commas between; default: all that are complete")
+    one.add_argument("--cases", default="", help="names with commas between; default: all of the run")
     one = command("bars", _bars, "whether a model passes the bars, in all and by group")
     one.add_argument("record", type=Path)
     one.add_argument("--method", default="mini", help="default: %(default)s")
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def _record(options: argparse.Namespace) -> None:
     from .records import gather, write_record
 
-    record = gather(options.folder, options.set, _names(options.methods))
+    record = gather(options.folder, options.set, _names(options.methods), _names(options.cases))
     write_record(options.out, record)
     say(f"{options.out}: {len(record.cases)} cases of {', '.join(record.values)}")
 

@@ -51,25 +51,26 @@ class Record:
         return metric in self.values.get(method, {})
 
 
-def gather(run: Path, benchmark: Path, methods: Sequence[str] = ()) -> Record:
-    """The record of a run on the synthetic set. methods: all that are complete when empty.
+def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Sequence[str] = ()) -> Record:
+    """The record of a run on the synthetic set. methods: all that are complete when empty. cases: all when empty.
 
     Raises ValueError naming a method whose cases are not all measured, or a case that tells no character.
     """
     folder, found = RunFolder(run), open_set(benchmark)
     bench = folder.bench()
-    facts = [found.open(case).facts for case in bench.cases]
-    lacking = [case for case, told in zip(bench.cases, facts, strict=True) if not {"character", "kind"} <= set(told)]
+    names = tuple(cases) or bench.cases
+    facts = [found.open(case).facts for case in names]
+    lacking = [case for case, told in zip(names, facts, strict=True) if not {"character", "kind"} <= set(told)]
     if lacking:
         raise ValueError(f"{benchmark}: {lacking[0]}: no character and kind in the facts of case.json")
     wanted = methods or [name for name in bench.methods if folder.method_scores(name)]
-    values = {name: _values(folder, name, bench.cases) for name in wanted}
+    values = {name: _values(folder, name, names) for name in wanted}
     if not values:
         raise ValueError(f"{run}: no method of it is complete: start animate-x-bench run again")
     return Record(
         setting=bench.setting,
         options=bench.options["inputs"],
-        cases=bench.cases,
+        cases=names,
         characters=tuple(str(told["character"]) for told in facts),
         groups=tuple(group_of(told) for told in facts),
         methods={name: bench.options["methods"][name] for name in wanted},

@@ -157,6 +157,8 @@ def test_the_leak_test_sees_who_wears_the_drivers_clothes(tmp_path, capsys):
 def test_records_and_sheets_come_from_runs(tmp_path):
     folder, run = write_small(tmp_path, "own", (30, 30, 200), (200, 30, 30))
     found = gather(run, folder)
+    with pytest.raises(ValueError, match="there is no case 'other'"):
+        gather(run, folder, cases=["other"])
     assert found.groups == (GROUPS[2],) and found.of("mini", "joint_error").tolist() == [3.0]
     assert sheet(run, folder, ["mini"], columns=1).shape == (52, 32 + 4 + 4 * 32, 3)
     with pytest.raises(ValueError, match="no case 'other'"):
