@@ -66,7 +66,7 @@ class Leak:
 
 
 def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) -> Leak:
-    """Compare a method's results in two runs on the cases that both have.
+    """Compare a method's results in two runs on the cases that are made in both.
 
     Raises ValueError when a run has no such method, the settings differ or no case is in both.
     """
@@ -77,9 +77,9 @@ def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) 
             raise ValueError(f"{folder.root}: no method {method!r}, only {', '.join(bench.methods) or 'none'}")
     if benches[0].setting != "cross" or benches[0].options["inputs"] != benches[1].options["inputs"]:
         raise ValueError(f"{runs[0]} and {runs[1]}: expected two runs in the setting cross with the same options")
-    shared = [case for case in benches[0].cases if case in benches[1].cases]
+    shared = [case for case in benches[0].cases if all(one.frames(method, case).is_dir() for one in folders)]
     if not shared:
-        raise ValueError(f"{runs[0]} and {runs[1]}: no case is in both")
+        raise ValueError(f"{runs[0]} and {runs[1]}: no case is made in both")
     found = [open_set(folder) for folder in sets]
     options = benches[0].options["inputs"]
     rows: dict[str, list[tuple[float, float, float]]] = {}
