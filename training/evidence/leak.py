@@ -87,8 +87,12 @@ def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) 
         pair = [one.open(case) for one in found]
         row = _case(folders, method, pair, options)
         rows.setdefault(str(pair[0].facts.get("character", case)), []).append(row)
-    means = {name: np.mean(values, axis=0) for name, values in rows.items()}
-    return Leak(method, tuple(Moved(name, *map(float, mean), len(rows[name])) for name, mean in means.items()))
+    return Leak(method, tuple(_mean(name, values) for name, values in rows.items()))
+
+
+def _mean(character: str, rows: Sequence[tuple[float, float, float]]) -> Moved:
+    moved, scale, pixels = np.mean(rows, axis=0).tolist()
+    return Moved(character, moved, scale, pixels, len(rows))
 
 
 def _case(

@@ -14,7 +14,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over cases of one minus the other, and the ends of its interval. characters: that were drawn from."""
+    """Mean over cases of one minus the other, and the ends of its interval, which one character alone does not have.
+
+    characters: that were drawn from.
+    """
 
     mean: float
     low: float
@@ -38,6 +41,8 @@ def difference(
     if not len(gaps):
         raise ValueError(f"no case is in the group {group!r}")
     low, high = np.percentile(_resampled(gaps, names, seed), (50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE))
+    if len(set(names)) == 1:
+        low = high = np.nan
     return Difference(float(gaps.mean()), float(low), float(high), len(set(names)))
 
 

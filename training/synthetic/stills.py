@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def make_stills(
 def save_stills(path: Path, stills: Stills) -> None:
     """As .npz, whole or not at all."""
     with replacing(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        known = {} if stills.joints is None else {"joints": stills.joints}
+        known: dict[str, Any] = {} if stills.joints is None else {"joints": stills.joints}
         np.savez_compressed(file, pictures=stills.pictures, silhouettes=stills.silhouettes, **known)
 
 

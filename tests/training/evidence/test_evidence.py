@@ -67,6 +67,8 @@ def test_differences_are_paired_and_drawn_by_character():
     assert (found.mean, found.low, found.high) == (1, 1, 1)  # cases differ, the difference does not
     group = difference((one, "mini"), (other, "mini"), "joint_error", GROUPS[2])
     assert group.mean == 3.5 and group.characters == 2
+    alone = difference((one, "mini"), (other, "mini"), "joint_error", GROUPS[0])
+    assert alone.mean == 1 and np.isnan([alone.low, alone.high]).all()
 
 
 def test_a_record_is_kept_and_a_broken_one_named(tmp_path):
