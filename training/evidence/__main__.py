@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--sets", type=Path, nargs=2, required=True, help="the two sets, in the same order")
     one.add_argument("--method", default="mini", help="default: %(default)s")
     one.add_argument("--out", type=Path, help="the .json to write")
-    one = command("compare", _compare, "paired difference of two records, 95 %% interval over characters")
+    one = command("compare", _compare, "paired difference of two records, with its interval over characters")
     one.add_argument("records", type=Path, nargs=2, metavar="RECORD")
     one.add_argument("--methods", nargs=2, default=("mini", "mini"), help="one of each record; default: mini mini")
     one = command("tables", _tables, "rewrite the tables of the document from its records")
