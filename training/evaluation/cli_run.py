@@ -19,6 +19,7 @@ _NETWORKS = {
     "resnet3d": "resnet-50-kinetics.pth, for FID-VID",
     "i3d": "i3d_pretrained_400.pt, for FVD",
     "clip": "a CLIP image tower (.safetensors), for identity",
+    "joints": "the mini keypoint network, for the joints of renders (training/assets/mini_keypoints.safetensors)",
 }
 _POSES = {
     "detector": "DWPose's person detector, for the pose error",
@@ -35,14 +36,16 @@ _INPUTS: dict[str, tuple[Any, str]] = {
     "seed": (int, "draws anchors, drivers and omitted parts; default 0"),
     "pool": (str, "rescaled: a pose pool's index, a prepared folder, or a folder of OpenPose JSON"),
     "driver": (str, "cross: the case that drives all others; default: one is drawn for each"),
-    "align": (str, "cross: off, similarity or full"),
+    "align": (str, "cross, rescaled: off, similarity or full"),
     "omit_share": (float, "omitted: share of the frames, in a row; default 1"),
 }
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Flags of `run`."""
-    words = "NAME=PATH[,option=value...]; PATH is a model, a folder of results or a workflow; as often as needed"
+    words = (
+        "NAME=PATH[,option=value...], as often as needed; PATH: a model, a folder of results, a workflow, oracle:KIND"
+    )
     parser.add_argument("--method", dest="methods", action="append", default=[], metavar="NAME=PATH", help=words)
     _add_common(parser)
     parser.set_defaults(run=_run)

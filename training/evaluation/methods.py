@@ -1,7 +1,8 @@
-"""What is compared: a checkpoint of ours, a folder of another method's results, or a ComfyUI workflow.
+"""What is compared: a checkpoint of ours, a folder of another method's results, a ComfyUI workflow, or an oracle.
 
 A method is given as NAME=PATH, with options after commas: `ours=model.safetensors,steps=30`,
-`theirs=results/theirs`, `graph=workflow.json,url=http://127.0.0.1:8188`. What PATH is says which kind.
+`theirs=results/theirs`, `graph=workflow.json,url=http://127.0.0.1:8188`, `still=oracle:still`. What PATH is says which
+kind.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ CHECKPOINT_OPTIONS = (
 )  # fmt: skip
 RESULT_OPTIONS = ("resize", "start", "seams")
 WORKFLOW_OPTIONS = ("url", "seed_value", "timeout", "seams", *SLOTS)
+ORACLE_OPTIONS = ("vae",)
+_ORACLE = "oracle:"
 
 
 class MethodError(ValueError):
@@ -48,10 +51,18 @@ class MethodSpec:
 
     @property
     def kind(self) -> str:
-        """checkpoint | results | workflow, by what the path is."""
+        """checkpoint | results | workflow | oracle, by what the path is."""
+        if self.oracle:
+            return "oracle"
         if self.path.is_dir():
             return "results"
         return {".safetensors": "checkpoint", ".json": "workflow"}.get(self.path.suffix.lower(), "")
+
+    @property
+    def oracle(self) -> str:
+        """Which oracle, where it is one."""
+        text = str(self.path)
+        return text.removeprefix(_ORACLE) if text.startswith(_ORACLE) else ""
 
 
 class Method(Protocol):
@@ -96,18 +107,21 @@ def parse_method(text: str) -> MethodSpec:
         spec = MethodSpec(checked_name(name), Path(place), {key: value for key, _, value in pairs})
     except ValueError as error:
         raise MethodError(str(error)) from None
-    if not spec.path.exists():
+    if not spec.oracle and not spec.path.exists():
         raise MethodError(f"method {name}: {spec.path}: no such file or folder")
     if not spec.kind:
         raise MethodError(
-            f"method {name}: {spec.path}: expected a .safetensors, a folder of results or a workflow .json"
+            f"method {name}: {spec.path}: expected a .safetensors, a folder of results, a workflow .json or oracle:NAME"
         )
     return spec
 
 
 def open_method(spec: MethodSpec) -> Method:
     """The method, checked as far as that goes without running it. Raises MethodError naming it and the option."""
-    known = {"checkpoint": CHECKPOINT_OPTIONS, "results": RESULT_OPTIONS, "workflow": WORKFLOW_OPTIONS}[spec.kind]
+    known = {
+        "checkpoint": CHECKPOINT_OPTIONS, "results": RESULT_OPTIONS, "workflow": WORKFLOW_OPTIONS,
+        "oracle": ORACLE_OPTIONS,
+    }[spec.kind]  # fmt: skip
     for option in spec.options:
         if option not in known:
             raise MethodError(f"method {spec.name}: unknown option {option!r}; a {spec.kind} has {', '.join(known)}")
@@ -116,6 +130,10 @@ def open_method(spec: MethodSpec) -> Method:
             from .checkpoint_method import CheckpointMethod
 
             return CheckpointMethod(spec)
+        if spec.kind == "oracle":
+            from .oracle_method import OracleMethod
+
+            return OracleMethod(spec)
         return ResultsMethod(spec) if spec.kind == "results" else WorkflowMethod(spec)
     except (ValueError, OSError) as error:
         raise MethodError(f"method {spec.name}: {error}") from error

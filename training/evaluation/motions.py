@@ -48,7 +48,7 @@ def drive(found: CaseSet, case: Case, options: Options, anchors: PosePool | None
     if options.setting == "rescaled":
         if anchors is None:
             raise SetError("the setting `rescaled` needs a pool of anchors")
-        return _rescaled(base, anchors, rng)
+        return _aligned(_rescaled(base, anchors, rng), case, options)
     if options.setting == "omitted":
         return _omitted(base, options, rng)
     return base

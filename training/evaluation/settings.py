@@ -39,9 +39,9 @@ class Options:
     seed: draws anchors, drivers and omitted parts, each case its own, whatever the other cases are.
     ipi: what the IPI reads (video, poses, reference, off). pool: anchors of `rescaled` (see `anchors.open_anchors`).
     driver: the case that drives all others in `cross`; empty draws one for every case. align: the driver's poses are
-    brought to the body of the character before they drive, in `cross`. omit: parts to leave out in `omitted`; empty
-    draws one. omit_share: of the frames, in a row, the place drawn. skip_first: the first frame, which often is the
-    reference itself, is not compared.
+    brought to the body of the character before they drive, in `cross` and `rescaled`. omit: parts to leave out in
+    `omitted`; empty draws one. omit_share: of the frames, in a row, the place drawn. skip_first: the first frame, which
+    often is the reference itself, is not compared.
     """
 
     setting: str = "self"
@@ -92,8 +92,8 @@ class Options:
         for name, setting in (("pool", "rescaled"), ("driver", "cross"), ("omit", "omitted")):
             if getattr(self, name) and self.setting != setting:
                 raise ValueError(f"{name}: belongs to the setting {setting!r}, not to {self.setting!r}")
-        if self.align != "off" and self.setting != "cross":
-            raise ValueError(f"align: belongs to the setting 'cross', not to {self.setting!r}")
+        if self.align != "off" and self.setting not in ("cross", "rescaled"):
+            raise ValueError(f"align: belongs to the settings 'cross' and 'rescaled', not to {self.setting!r}")
 
     def facts(self) -> dict[str, Any]:
         """All of it as JSON. `pool` is told by its content elsewhere: where it lies changes nothing."""

@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--cache", type=Path, help="folder of the body model (0.8 GB, made once)")
         if name != "benchmark":
             command.add_argument("--seed", type=int, default=0, help="another one gives others; default: 0")
+        else:
+            words = "other clothes on the drivers, for the leak test; default: 0, their own"
+            command.add_argument("--clothes", type=int, default=0, help=words)
         if name == "clips":
             command.add_argument("--bodies", type=int, default=60, help="humans; default: %(default)s")
             command.add_argument("--each", type=int, default=10, help="clips of each; default: %(default)s")
@@ -61,7 +64,7 @@ def _benchmark(options: argparse.Namespace) -> None:
     recordings = _recordings(options, held_out=True)
     from .benchmark import write_benchmark
 
-    say(f"{options.out}: {len(write_benchmark(options.out, recordings))} cases")
+    say(f"{options.out}: {len(write_benchmark(options.out, recordings, clothes=options.clothes))} cases")
 
 
 def _stills(options: argparse.Namespace) -> None:

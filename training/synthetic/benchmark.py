@@ -10,9 +10,9 @@ import numpy as np
 
 from animatex_core.contact_sheet import save_picture
 from animatex_core.pose.io import save_openpose
-from animatex_core.pose.strict_json import write_json
 from animatex_core.video import write_video
 
+from ..evaluation.cases import write_case, write_set
 from . import VERSION
 from .body import AnnyModel
 from .held_out import drivers, factors, held_out_motions, members
@@ -23,19 +23,20 @@ from .stage import Clip, film
 from .terms import LICENSE, SOURCE
 
 NAME = "mini-a2bench"
-_FORMAT = 1  # of the sets and cases of the evaluation
 
 
 def write_benchmark(
-    folder: Path, recordings: Mapping[str, Motion], *, width: int = 128, height: int = 192
+    folder: Path, recordings: Mapping[str, Motion], *, width: int = 128, height: int = 192, clothes: int = 0
 ) -> list[str]:
     """Render all cases (character, motion) and return their names; the list of cases is written last.
+
+    clothes: which clothes the drivers wear; with others than 0 it is the set of the leak test, the same in all else.
 
     Of each: the character standing (`image`), the same character in the motion (`video`, `poses`, `mask`), and the
     human who drives (`driver`, `driver_poses`).
     """
     model = AnnyModel()
-    cast, motions, humans = members(model), held_out_motions(recordings), drivers(model)
+    cast, motions, humans = members(model), held_out_motions(recordings), drivers(model, clothes)
     adult = next(iter(humans.values()))[0]
     names = []
     with Renderer(width, height) as renderer:
@@ -48,8 +49,7 @@ def write_benchmark(
                 names.append(f"{member.name}-{name}")
                 facts = {"character": member.name, "kind": member.kind, "motion": name, "shape": shape}
                 _write_case(folder / names[-1], image, clip, driven[name], facts)
-    listed = {"format": _FORMAT, "name": NAME, "version": str(VERSION), "cases": names, "scored": names}
-    write_json(folder / "a2bench.json", listed)
+    write_set(folder, f"{NAME}-clothes-{clothes}" if clothes else NAME, str(VERSION), names, names)
     return names
 
 
@@ -69,6 +69,5 @@ def _write_case(folder: Path, image: Clip, clip: Clip, driver: Clip, facts: dict
         write_video(folder / name, frames, fps, overwrite=True)
     save_openpose(folder / "poses.json", clip.poses)
     save_openpose(folder / "driver_poses.json", driver.poses)
-    facts = facts | {"background": [round(value, 4) for value in clip.background], "synthetic": VERSION}
-    fields = {"format": _FORMAT, "license": LICENSE, "source": SOURCE, "fps": fps, "facts": facts}
-    write_json(folder / "case.json", fields)
+    background = [round(value, 4) for value in clip.background]
+    write_case(folder, license=LICENSE, source=SOURCE, fps=fps, **facts, background=background, synthetic=VERSION)

@@ -42,6 +42,16 @@ def draw_looks(rng: np.random.Generator, *, human: bool = True) -> Looks:
     return Looks(clothes, _background(rng, clothes))
 
 
+def redressed(looks: Looks, rng: np.random.Generator) -> Looks:
+    """The same person before the same background, whose shirt, trousers and shoes have other colours, far from both."""
+    worn = [looks.clothes[part] for part in ("shirt", "trousers", "shoes")]
+    others: dict[Colour, Colour] = {}
+    for colour in worn:
+        gaps = {c: float(np.linalg.norm(np.array([colour, looks.background]) - c, axis=1).min()) for c in _colours(rng)}
+        others[colour] = max(gaps, key=lambda c: gaps[c])
+    return Looks({part: others.get(colour, colour) for part, colour in looks.clothes.items()}, looks.background)
+
+
 def draw_shape(rng: np.random.Generator) -> dict[str, float]:
     """A human's phenotype: children and adults, from thin to heavy."""
     shape = {name: float(rng.uniform(0.05, 0.95)) for name in PHENOTYPES}
@@ -79,6 +89,10 @@ def draw_figure(rng: np.random.Generator) -> tuple[Puppet, Looks]:
 
 def _colour(rng: np.random.Generator, most: float = 0.95) -> Colour:
     return colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.05, 0.95), rng.uniform(0.12, most))
+
+
+def _colours(rng: np.random.Generator) -> list[Colour]:
+    return [_colour(rng) for _ in range(32)]
 
 
 def _background(rng: np.random.Generator, clothes: dict[str, Colour]) -> Colour:

@@ -12,7 +12,7 @@ import numpy as np
 from animatex_core.pose.pool import TABLE
 
 from .body import AnnyModel, Human
-from .cast import Looks, draw_looks, draw_shape
+from .cast import Looks, draw_looks, draw_shape, redressed
 from .figures import Build, Figure
 from .motion import Motion
 from .puppet import Puppet
@@ -35,6 +35,7 @@ _HUMANS = {
     "tall": {"height": 0.95, "weight": 0.3, "age": 0.6, "proportions": 0.8},
     "strong": {"muscle": 0.95, "gender": 0.9, "weight": 0.55, "age": 0.55},
 }
+HUMANS = tuple(_HUMANS)
 _IN_RANGE = {
     "doll": Build(head=0.2, thigh=0.36, shin=0.36, arm=0.26, fore=0.24, trunk=0.5, neck=0.08),
     "bear": Build(
@@ -85,13 +86,16 @@ def members(model: AnnyModel) -> list[Member]:
     return found
 
 
-def drivers(model: AnnyModel) -> dict[str, tuple[Puppet, Looks]]:
-    """The human that drives each motion."""
+def drivers(model: AnnyModel, clothes: int = 0) -> dict[str, tuple[Puppet, Looks]]:
+    """The human that drives each motion, in its own clothes, or in others for the leak test."""
     found = {}
     for number, motion in enumerate(MOTIONS):
         rng = np.random.default_rng([_SEED + 1, number])
         looks = draw_looks(rng)
-        found[motion] = (_human(model, {"age": 0.6, "weight": 0.4, "height": 0.5}, rng, looks), looks)
+        shape = draw_shape(rng) | {"age": 0.6, "weight": 0.4, "height": 0.5}
+        if clothes:
+            looks = redressed(looks, np.random.default_rng([_SEED + 2, number, clothes]))
+        found[motion] = (Human(model, shape, looks.clothes), looks)
     return found
 
 

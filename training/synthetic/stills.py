@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from animatex_core.atomic_file import replacing
+from animatex_core.pose.keypoints import BODY
 
 from .body import AnnyModel
 from .cast import draw_figure, draw_human
@@ -21,10 +23,15 @@ _SHOTS = 8  # of every character
 
 @dataclass(frozen=True)
 class Stills:
-    """pictures uint8 RGB [n, H, W, 3] and silhouettes bool [n, H, W]."""
+    """pictures uint8 RGB [n, H, W, 3] and silhouettes bool [n, H, W].
+
+    joints: float32 [n, 18, 3], the body points of `keypoints` in pixels (x, y) and 1, or 0 where there is none; None in
+    files of before.
+    """
 
     pictures: np.ndarray
     silhouettes: np.ndarray
+    joints: np.ndarray | None = None
 
 
 def make_stills(
@@ -32,7 +39,7 @@ def make_stills(
 ) -> Stills:
     """So many pictures of random characters, of which the share `figures` is of our own and the others are humans."""
     model = AnnyModel()
-    pictures, silhouettes = [], []
+    pictures, silhouettes, joints = [], [], []
     with Renderer(width, height) as renderer:
         for number in range(-(-count // _SHOTS)):
             rng = np.random.default_rng([seed, number])
@@ -43,13 +50,15 @@ def make_stills(
             clip = film(renderer, who, moving, looks.background)
             pictures.append(clip.frames)
             silhouettes.append(clip.silhouettes)
-    return Stills(np.concatenate(pictures)[:count], np.concatenate(silhouettes)[:count])
+            joints.append(np.concatenate([clip.poses.points[:, 0, BODY], clip.poses.scores[:, 0, BODY, None]], -1))
+    return Stills(*(np.concatenate(found)[:count] for found in (pictures, silhouettes, joints)))
 
 
 def save_stills(path: Path, stills: Stills) -> None:
     """As .npz, whole or not at all."""
     with replacing(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, pictures=stills.pictures, silhouettes=stills.silhouettes)
+        known: dict[str, Any] = {} if stills.joints is None else {"joints": stills.joints}
+        np.savez_compressed(file, pictures=stills.pictures, silhouettes=stills.silhouettes, **known)
 
 
 def load_stills(path: Path) -> Stills:
@@ -57,4 +66,5 @@ def load_stills(path: Path) -> Stills:
     with np.load(path, allow_pickle=False) as file:
         if not {"pictures", "silhouettes"} <= set(file.files):
             raise ValueError(f"{path}: no stills: pictures and silhouettes expected, found {', '.join(file.files)}")
-        return Stills(file["pictures"], file["silhouettes"])
+        joints = file["joints"] if "joints" in file.files else None
+        return Stills(file["pictures"], file["silhouettes"], joints)

@@ -139,7 +139,7 @@ def test_what_cannot_be_is_said(root, tmp_path):
         ({"setting": "rescaled"}, "pool: `rescaled`"), ({"setting": "long", "frames": 32}, "at least 96, got 32"),
         ({"pool": "x"}, "belongs to the setting 'rescaled'"), ({"width": 60}, "multiple of 8"),
         ({"setting": "best"}, "expected one of self"), ({"setting": "omitted", "omit": ("x",)}, "unknown body part"),
-        ({"align": "full"}, "belongs to the setting 'cross'"), ({"omit_share": 0.0}, "above 0"),
+        ({"align": "full"}, "belongs to the settings 'cross' and"), ({"omit_share": 0.0}, "above 0"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Options(**{**SMALL, **changes})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from animatex_training.sources import find_sources
 from animatex_training.synthetic.benchmark import write_benchmark
-from animatex_training.synthetic.cast import TRAINING_MOTIONS
+from animatex_training.synthetic.cast import TRAINING_MOTIONS, draw_looks, redressed
 from animatex_training.synthetic.held_out import KINDS, MOTIONS, factors, in_range, members
 from animatex_training.synthetic.stills import load_stills, make_stills, save_stills
 from animatex_training.synthetic.training_clips import write_clips
@@ -47,6 +47,23 @@ def test_the_benchmark_is_a_set_of_the_evaluation(body_model, renderer, recordin
     assert json.loads((case / "case.json").read_text())["facts"]["kind"] == "out of range"
     evaluation = pytest.importorskip("animatex_training.evaluation.cases", reason="the evaluation is not there")
     assert importlib.import_module(evaluation.__name__).validate(tmp_path / "set") == []
+    write_benchmark(tmp_path / "other", recordings, width=64, height=96, clothes=1)
+    other = tmp_path / "other" / "bighead-kick"
+    for name in ("case.json", "image.png", "poses.json", "video/000005.png", "mask/000005.png"):
+        assert (case / name).read_bytes() == (other / name).read_bytes(), name
+    np.testing.assert_allclose(load_openpose(other / "driver_poses.json").points, driver.points, atol=1e-2)
+    frame, redone = (load_picture(folder / "driver" / "000005.png") for folder in (case, other))
+    assert (frame != redone).any() and (frame[0, 0] == redone[0, 0]).all()
+
+
+def test_other_clothes_are_far_from_the_own_ones_and_leave_the_skin():
+    rng = np.random.default_rng(4)
+    looks = draw_looks(rng)
+    other = redressed(looks, rng)
+    assert other.background == looks.background and other.clothes["skin"] == looks.clothes["skin"]
+    for part in ("shirt", "trousers", "shoes"):
+        assert np.linalg.norm(np.subtract(other.clothes[part], looks.clothes[part])) > 0.4
+        assert np.linalg.norm(np.subtract(other.clothes[part], looks.background)) > 0.3
 
 
 def test_clips_are_read_by_prepare_and_follow_from_the_seed(body_model, renderer, recordings, tmp_path):
@@ -64,6 +81,9 @@ def test_stills_are_kept_with_their_silhouettes(body_model, renderer, recordings
     stills = make_stills(12, list(recordings.values()), seed=0, figures=0.5, width=64, height=96)
     save_stills(tmp_path / "stills.npz", stills)
     kept = load_stills(tmp_path / "stills.npz")
+    assert (
+        kept.joints is not None and kept.joints.shape == (12, 18, 3) and set(np.unique(kept.joints[..., 2])) <= {0, 1}
+    )
     assert kept.pictures.shape == (12, 96, 64, 3) and np.array_equal(kept.silhouettes, stills.silhouettes)
     np.savez(tmp_path / "other.npz", x=np.zeros(1))
     with pytest.raises(ValueError, match=r"other\.npz: no stills"):

@@ -16,10 +16,11 @@ from ...checkpoint import sha256
 from .i3d import I3d, load_i3d
 from .inception import FidInception, load_inception
 from .lpips_net import Lpips, load_lpips, networks_in
+from .mini_keypoints import MiniKeypoints, load_keypoints
 from .resnet3d import ResNet3d, load_resnet3d
 
 DEFAULT_PROXY = Path(__file__).parents[2] / "assets" / "mini_vision.safetensors"
-NAMES = ("lpips", "inception", "resnet3d", "i3d", "clip", "proxy")
+NAMES = ("lpips", "inception", "resnet3d", "i3d", "clip", "joints", "proxy")
 
 
 class Backbones:
@@ -27,6 +28,7 @@ class Backbones:
 
     lpips: written by `lpips_convert`, with AlexNet, VGG16 or both. inception: pt_inception-2015-12-05 of pytorch-fid.
     resnet3d: resnet-50-kinetics.pth. i3d: i3d_pretrained_400.pt. clip: any CLIP image tower in .safetensors.
+    joints: the mini keypoint network, for renders of `synthetic` alone.
     proxy: EfficientNet-lite0, which comes along; None for no proxies. A metric whose file is not given is absent.
     """
 
@@ -38,10 +40,11 @@ class Backbones:
         resnet3d: str | Path | None = None,
         i3d: str | Path | None = None,
         clip: str | Path | None = None,
+        joints: str | Path | None = None,
         proxy: str | Path | None = DEFAULT_PROXY,
         device: str = "cpu",
     ) -> None:
-        given = zip(NAMES, (lpips, inception, resnet3d, i3d, clip, proxy), strict=True)
+        given = zip(NAMES, (lpips, inception, resnet3d, i3d, clip, joints, proxy), strict=True)
         self.paths = {name: Path(path) for name, path in given if path is not None}
         self.device = device
         self._kept: dict[str, Any] = {}
@@ -63,9 +66,7 @@ class Backbones:
         for net in self.lpips_networks():
             self.lpips(net)
         for name in set(self.paths) - {"lpips"}:
-            {"inception": self.inception, "resnet3d": self.resnet3d, "i3d": self.i3d}.get(
-                name, self.clip if name == "clip" else self.proxy
-            )()
+            getattr(self, name)()
 
     def lpips_networks(self) -> tuple[str, ...]:
         """Of `alex` and `vgg`, those in the file; none without a file."""
@@ -90,6 +91,10 @@ class Backbones:
     def clip(self) -> ClipVision:
         """A genuine CLIP tower; the small stand-in is refused under this name."""
         return self._once("clip", self._load_clip)
+
+    def joints(self) -> MiniKeypoints:
+        """The mini keypoint network."""
+        return self._once("joints", lambda: load_keypoints(self.paths["joints"]))
 
     def proxy(self) -> ClipVision:
         """EfficientNet-lite0, whose features stand in where genuine networks are missing, under names of their own."""

@@ -18,11 +18,15 @@ from animatex_core.tensor_files import WeightsError
 from ..frames import Clip, clip_name, read_clip, read_pairs
 from ..records import Value
 from . import pixels
+from .backbones import NAMES as FILES
 from .backbones import Backbones
+from .boxed import Boxed
+from .colours import Colours
 from .distances import FeatureSet, frechet_distance, frechet_distance_disco, kernel_distance
 from .features import Collector, collector
 from .gauges import FrameMean, Gauge
 from .identity import Identity
+from .joints import joint_values
 from .opencv_resize import resize_linear
 from .pose_error import pose_values
 from .silhouette import Segment, Silhouette
@@ -45,6 +49,7 @@ _PIXELS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "mae": pixels.mae,
     "ssim": pixels.ssim,
 }
+_BOX = "_box"
 _OPTIONAL = ("psnr_overflow",)
 """Measured only when asked for by name."""
 
@@ -134,6 +139,8 @@ class ClipMeter:
             values = _said_resized(values, made, truth)
         if poses is not None and self.extract is not None and any(m.name.startswith("pose_") for m in able):
             values |= pose_values(self.extract(read_clip(made)), poses)
+        if poses is not None and any(m.name.startswith("joint_") for m in able):
+            values |= joint_values(self.backbones.joints(), read_clip(made), poses, self.backbones.facts("joints"))
         return {m.name: values[m.name] for m in able if m.name in values}
 
     def clip_features(self, frames: Clip, *, known: Collection[str] = ()) -> dict[str, np.ndarray]:
@@ -185,7 +192,7 @@ class ClipMeter:
         return Value(distance(made, truth), made.n, None, settings)
 
     def _lacks(self, metric: Metric, inputs: Collection[str]) -> str:
-        files = [need for need in metric.needs if need in ("lpips", "inception", "resnet3d", "i3d", "clip", "proxy")]
+        files = [need for need in metric.needs if need in FILES]
         for need in files:
             if not self.backbones.has(need):
                 return f"no file of weights for {need}"
@@ -199,7 +206,8 @@ class ClipMeter:
         missing = [need for need in metric.needs if need not in files and need not in inputs]
         if missing:
             return f"no {missing[0]} given"
-        return "no extractor of poses given" if "poses" in metric.needs and self.extract is None else ""
+        seen = "poses" in metric.needs and "joints" not in metric.needs
+        return "no extractor of poses given" if seen and self.extract is None else ""
 
     def _gauges(
         self, names: set[str], mask: Clip | None, reference: np.ndarray | None, seams: Sequence[int]
@@ -207,7 +215,7 @@ class ClipMeter:
         for name in names & set(_PIXELS):
             yield FrameMean(name, _PIXELS[name], {"range": 1 if name == "mae" else 255})
         for name in names:
-            if name.startswith("lpips_"):
+            if name.startswith("lpips_") and not name.endswith(_BOX):
                 yield self._lpips(name)
         for kind, pair in IDENTITY.items():
             if reference is not None and names & set(pair):
@@ -219,6 +227,16 @@ class ClipMeter:
             yield Drift()
         if mask is not None and names & {"silhouette_iou", "extra_limb_rate", "missing_part_rate"}:
             yield Silhouette(_masks(mask), self.segment)
+        if mask is not None and (boxed := [self._boxed(name) for name in sorted(names) if name.endswith(_BOX)]):
+            yield Boxed(_masks(mask), boxed)
+        if mask is not None and reference is not None and "colour_distance" in names:
+            yield Colours(_masks(mask), reference)
+
+    def _boxed(self, name: str) -> FrameMean:
+        whole = name.removesuffix(_BOX)
+        if whole not in _PIXELS:
+            return self._lpips(name)
+        return FrameMean(name, _PIXELS[whole], {"range": 1 if whole == "mae" else 255})
 
     def _lpips(self, name: str) -> FrameMean:
         net, half = name.split("_")[1], name.endswith("_disco")

@@ -147,4 +147,52 @@ OF_CLIPS = (
         "this project",
         needs=("mask",),
     ),
+    Metric(
+        "psnr_box", "PSNR (box)", "dB", "higher", "clip", "clean",
+        "as PSNR, in the box of the true silhouette",
+        "this project",
+        needs=("mask",),
+    ),
+    Metric(
+        "mae_box", "MAE (box)", "", "lower", "clip", "clean",
+        "as MAE, in the box of the true silhouette",
+        "this project",
+        needs=("mask",),
+    ),
+    Metric(
+        "ssim_box", "SSIM (box)", "", "higher", "clip", "clean",
+        "as SSIM, in the box of the true silhouette",
+        "this project",
+        needs=("mask",),
+    ),
+    Metric(
+        "lpips_alex_box", "LPIPS (AlexNet, box)", "", "lower", "clip", "clean",
+        "as LPIPS (AlexNet), in the box of the true silhouette, at least 48 pixels a side",
+        "this project",
+        needs=("lpips", "mask"),
+    ),
+    Metric(
+        "colour_distance", "Colour distance", "", "lower", "clip", "clean",
+        (
+            "sliced Wasserstein distance, range 0..1, between the colours inside the true silhouette and those of "
+            "the reference's foreground, which stands before a plain background"
+        ),
+        "this project",
+        needs=("mask", "reference"),
+    ),
+    Metric(
+        "joint_error", "Joint error", "px", "lower", "clip", "clean",
+        (
+            "mean distance between joints as the mini keypoint network sees them and as they should be, "
+            "sides exchanged where nearer; renders of `synthetic` only"
+        ),
+        "this project",
+        needs=("joints", "poses"), needs_truth=False,
+    ),
+    Metric(
+        "joint_pck", "Joints found", "", "higher", "clip", "clean",
+        "share of these joints within 5 % of the picture's height",
+        "this project",
+        needs=("joints", "poses"), needs_truth=False,
+    ),
 )  # fmt: skip

@@ -1,0 +1,169 @@
+"""Records, bars, differences, tables and the leak test, on numbers and pictures that are small enough to count."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from animatex_training.evaluation.cases import write_case, write_set
+from animatex_training.evaluation.records import Bench, CaseScores, MethodScores, RunFolder, Value
+from animatex_training.evaluation.settings import Options
+from animatex_training.evidence.__main__ import main
+from animatex_training.evidence.bars import bar_rows, bars
+from animatex_training.evidence.leak import Leak, Moved, measure_leak, read_leak, write_leak
+from animatex_training.evidence.records import GROUPS, Record, gather, read_record, write_record
+from animatex_training.evidence.sheet import sheet
+from animatex_training.evidence.statistics import difference
+from animatex_training.evidence.tables import TABLES, read_folder, rewritten
+
+from animatex_core.pose.io import save_openpose
+from animatex_core.pose.keypoints import POINTS, PoseSequence
+from tests.training.evaluation.small_set import write_frames
+
+DOCS = Path(__file__).parents[3] / "docs"
+BARS = ("joint_error", "extra_limb_rate", "colour_distance")
+
+
+def record(**methods):
+    """4 characters in 2 motions, of two groups."""
+    characters = [name for name in ("child", "doll", "penguin", "mouse") for _ in range(2)]
+    groups = [GROUPS[0]] * 2 + [GROUPS[1]] * 2 + [GROUPS[2]] * 4
+    cases = [f"{name}-{number % 2}" for number, name in enumerate(characters)]
+    values = {name: {metric: tuple(map(float, v)) for metric, v in found.items()} for name, found in methods.items()}
+    return Record("cross", {}, tuple(cases), tuple(characters), tuple(groups), {name: {} for name in methods}, values)
+
+
+def level(*values):
+    return {name: [value] * 8 for name, value in zip(BARS, values, strict=True)}
+
+
+ORACLES = {"still": level(20, 0.6, 0.01), "warp": level(6, 0.01, 0.02), "wrong": level(9, 0.7, 0.3)}
+
+
+def test_bars_hold_in_all_and_by_group():
+    good = record(mini=level(8, 0.04, 0.1), **ORACLES)
+    assert all(bar.passed for bar in bars(good, "mini"))
+    values = level(8, 0.04, 0.1)
+    values["joint_error"] = [8, 8, 8, 8, 12, 12, 12, 12]
+    mixed = record(mini=values, **ORACLES)
+    assert [bar.passed for bar in bars(mixed, "mini")] == [False, False, True, True]  # 10 px: not below 10, nor 9
+    assert all(bar.passed for bar in bars(mixed, "mini", group=GROUPS[0]))
+    rows = bar_rows(mixed, "mini", None, None)
+    assert rows[0] == ["bar", "all", *GROUPS[:3]] and rows[1][1:] == [
+        "**10, not < 10**", "8 < 10", "8 < 10", "**12, not < 10**"
+    ]  # fmt: skip
+    assert rows[-1][1] == "not run"
+    with pytest.raises(ValueError, match="no method 'other'"):
+        bars(good, "other")
+
+
+def test_differences_are_paired_and_drawn_by_character():
+    one = record(mini={"joint_error": [1, 1, 2, 2, 3, 3, 4, 4]})
+    other = record(mini={"joint_error": [0, 0, 0, 0, 0, 0, 0, 0]})
+    found = difference((one, "mini"), (other, "mini"), "joint_error")
+    assert found.mean == 2.5 and found.characters == 4 and found.low < 1.9 < 3.1 < found.high
+    shifted = record(mini={"joint_error": [5, 6, 7, 8, 9, 10, 11, 12]})
+    same = record(mini={"joint_error": [4, 5, 6, 7, 8, 9, 10, 11]})
+    found = difference((shifted, "mini"), (same, "mini"), "joint_error")
+    assert (found.mean, found.low, found.high) == (1, 1, 1)  # cases differ, the difference does not
+    group = difference((one, "mini"), (other, "mini"), "joint_error", GROUPS[2])
+    assert group.mean == 3.5 and group.characters == 2
+    alone = difference((one, "mini"), (other, "mini"), "joint_error", GROUPS[0])
+    assert alone.mean == 1 and np.isnan([alone.low, alone.high]).all()
+
+
+def test_a_record_is_kept_and_a_broken_one_named(tmp_path):
+    one = record(mini=level(8.123456, 0.04, 0.1))
+    write_record(tmp_path / "one.json", one)
+    kept = read_record(tmp_path / "one.json")
+    assert kept.of("mini", "joint_error")[0] == 8.12346 and kept.groups == one.groups
+    (tmp_path / "two.json").write_text('{"format": 1}')
+    with pytest.raises(ValueError, match=r"two\.json: no record"):
+        read_record(tmp_path / "two.json")
+
+
+def test_tables_say_what_was_not_run_and_change_with_the_records(tmp_path):
+    text = "".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n" for name in TABLES)
+    empty = rewritten(text, tmp_path)
+    assert "old" not in empty and "| S3 cross | 0 | not run |" in empty and rewritten(empty, tmp_path) == empty
+    write_record(tmp_path / "cross-aligned.json", record(mini=level(8, 0.04, 0.1), **ORACLES))
+    write_record(tmp_path / "cross.json", record(mini=level(9, 0.08, 0.1)))
+    write_leak(tmp_path / "leak.json", Leak("mini", (Moved("child", 0.01, 0.2, 0.03, 2),)))
+    filled = rewritten(text, tmp_path)
+    assert "| S3 cross, aligned at inference | 8 | not run | not run | 0.040 |" in filled
+    assert "| humans in range | 2 |" in filled and "| objects | 0 |" in filled
+    assert "| aligned at inference, trained with EPI | not run | not run | -0.040 (-0.040 to -0.040) |" in filled
+    assert "| leak test | 0.05 < 0.1 |" in filled and "| child | 0.0100 | 0.200 | 5.0 % | 0.0300 |" in filled
+    with pytest.raises(ValueError, match="tables of the document"):
+        rewritten(text.replace("oracles", "others"), tmp_path)
+
+
+def test_the_document_says_what_its_records_say():
+    text = (DOCS / "evidence.md").read_text(encoding="utf-8")
+    assert rewritten(text, DOCS / "evidence") == text, "run python -m animatex_training.evidence tables"
+    read_folder(DOCS / "evidence")
+
+
+def picture(inside, behind=(200, 230, 200)):
+    frame = np.full((48, 32, 3), behind, np.uint8)
+    frame[10:40, 8:24] = inside
+    return frame
+
+
+def write_small(root, name, driver, result):
+    """A set with one case, and a run of it whose method made one colour."""
+    points = np.full((2, 1, POINTS, 2), 12, np.float32)
+    poses = PoseSequence(points, np.ones(points.shape[:3], np.float32), 32, 48, 12.0)
+    case, run = root / name / "mouse-jump", RunFolder(root / f"run-{name}")
+    case.mkdir(parents=True)
+    write_frames(case / "video", [picture((200, 30, 30))] * 2)
+    write_frames(case / "mask", [picture((255, 255, 255), (0, 0, 0))] * 2)
+    write_frames(case / "driver", [picture(driver)] * 2)
+    write_frames(root / "one", [picture((200, 30, 30))])
+    (root / "one/00000.png").rename(case / "image.png")
+    (root / "one").rmdir()
+    (case / "prompt.txt").write_text("")
+    for file in ("poses.json", "driver_poses.json"):
+        save_openpose(case / file, poses)
+    write_case(case, license="CC0", source="drawn", fps=12.0, character="mouse", kind="out of range", motion="jump")
+    write_set(root / name, name, "1", ["mouse-jump"], ["mouse-jump"])
+    options = Options(setting="cross", width=32, height=48, frames=2)
+    methods = {"inputs": options.facts(), "methods": {"mini": {"kind": "results"}}}
+    run.write(Bench("cross", ("mouse-jump",), ("mini",), methods, {}))
+    run.write(CaseScores("mini", "mouse-jump", 2, 32, 48, "", {"joint_error": Value(3.0, 2, (2.0, 4.0))}))
+    run.write(MethodScores("mini", ("mouse-jump",), "", {}))
+    place = run.case("mouse-jump")
+    for part, colour in (("truth", (200, 30, 30)), ("poses", (0, 0, 0))):
+        write_frames(place / part, [picture(colour)] * 2)
+    write_frames(place / "mask", [picture((255, 255, 255), (0, 0, 0))] * 2)
+    write_frames(run.frames("mini", "mouse-jump"), [picture(result)] * 2)
+    (place / "reference.png").write_bytes((case / "image.png").read_bytes())
+    return root / name, run.root
+
+
+def test_the_leak_test_sees_who_wears_the_drivers_clothes(tmp_path, capsys):
+    one = write_small(tmp_path, "own", (30, 30, 200), (200, 30, 30))
+    same = write_small(tmp_path, "same", (30, 200, 30), (201, 30, 30))
+    leaky = write_small(tmp_path, "leaky", (30, 200, 30), (120, 110, 30))
+    steady = measure_leak((one[1], same[1]), (one[0], same[0]), "mini")
+    assert steady.passed and steady.share < 0.02 and steady.characters[0].character == "mouse"
+    moved = measure_leak((one[1], leaky[1]), (one[0], leaky[0]), "mini")
+    assert not moved.passed and moved.share > 0.3
+    write_leak(tmp_path / "leak.json", steady)
+    assert read_leak(tmp_path / "leak.json").share == pytest.approx(steady.share, rel=0.01)
+    places = [str(path) for path in (one[1], leaky[1], "--sets", one[0], leaky[0])]
+    assert main(["leak", *places]) == 1 and "above the limit: mouse" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no method 'x'"):
+        measure_leak((one[1], same[1]), (one[0], same[0]), "x")
+
+
+def test_records_and_sheets_come_from_runs(tmp_path):
+    folder, run = write_small(tmp_path, "own", (30, 30, 200), (200, 30, 30))
+    found = gather(run, folder)
+    with pytest.raises(ValueError, match="there is no case 'other'"):
+        gather(run, folder, cases=["other"])
+    assert found.groups == (GROUPS[2],) and found.of("mini", "joint_error").tolist() == [3.0]
+    assert sheet(run, folder, ["mini"], columns=1).shape == (52, 32 + 4 + 4 * 32, 3)
+    with pytest.raises(ValueError, match="no case 'other'"):
+        sheet(run, folder, ["mini"], ["other"])
+    assert main(["record", str(run), "--set", str(folder), "--out", str(tmp_path / "r.json")]) == 0
+    assert read_record(tmp_path / "r.json").values == found.values

@@ -1,0 +1,132 @@
+"""A run in a file of a few kilobytes: every metric of every case, without pictures, kept beside the document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from animatex_core.pose.strict_json import read_json, write_json
+
+from ..evaluation.cases import Case, open_set
+from ..evaluation.inputs import chosen_frames
+from ..evaluation.records import RunFolder
+from ..evaluation.settings import Options
+from ..synthetic.held_out import HUMANS
+
+FORMAT = 1
+GROUPS = ("humans in range", "figures in range", "out of range", "objects")
+_DIGITS = 5  # after the point, of what is kept
+
+
+@dataclass(frozen=True)
+class Record:
+    """setting: of the run, as its options say. cases: names. characters, groups: of each case.
+
+    methods: name -> what it is. values: method -> metric -> value of each case.
+    """
+
+    setting: str
+    options: Mapping[str, Any]
+    cases: tuple[str, ...]
+    characters: tuple[str, ...]
+    groups: tuple[str, ...]
+    methods: Mapping[str, Any]
+    values: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    def of(self, method: str, metric: str, group: str = "") -> np.ndarray:
+        """The values of the cases, or of those of one group. Raises ValueError naming what the record lacks."""
+        if method not in self.values:
+            raise ValueError(f"the record has no method {method!r}, only {', '.join(self.values)}")
+        if metric not in self.values[method]:
+            raise ValueError(f"the record has no {metric!r} of {method!r}, only {', '.join(self.values[method])}")
+        found = np.array(self.values[method][metric])
+        return found if not group else found[np.array([group == other for other in self.groups])]
+
+    def has(self, method: str, metric: str) -> bool:
+        """Whether there are such values."""
+        return metric in self.values.get(method, {})
+
+
+def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Sequence[str] = ()) -> Record:
+    """The record of a run on the synthetic set. methods: all that are complete when empty. cases: all when empty.
+
+    Raises ValueError naming a method whose cases are not all measured, or a case that tells no character.
+    """
+    folder, found = RunFolder(run), open_set(benchmark)
+    bench = folder.bench()
+    names = tuple(cases) or bench.cases
+    facts = [found.open(case).facts for case in names]
+    lacking = [case for case, told in zip(names, facts, strict=True) if not {"character", "kind"} <= set(told)]
+    if lacking:
+        raise ValueError(f"{benchmark}: {lacking[0]}: no character and kind in the facts of case.json")
+    wanted = methods or [name for name in bench.methods if folder.method_scores(name)]
+    values = {name: _values(folder, name, names) for name in wanted}
+    if not values:
+        raise ValueError(f"{run}: no method of it is complete: start animate-x-bench run again")
+    return Record(
+        setting=bench.setting,
+        options=bench.options["inputs"],
+        cases=names,
+        characters=tuple(str(told["character"]) for told in facts),
+        groups=tuple(group_of(told) for told in facts),
+        methods={name: bench.options["methods"][name] for name in wanted},
+        values=values,
+    )
+
+
+def driver_frames(case: Case, options: Mapping[str, Any], count: int) -> list[np.ndarray]:
+    """The frames of a case's own driver that a run with these options used, uint8 RGB."""
+    chosen = Options(start=int(options["start"]), stride=int(options["stride"]))
+    return list(chosen_frames(case.clip("driver"), chosen, count))
+
+
+def group_of(facts: Mapping[str, Any]) -> str:
+    """One of GROUPS, from the facts of a case."""
+    if facts["kind"] == "in range":
+        return GROUPS[0] if facts["character"] in HUMANS else GROUPS[1]
+    return {"out of range": GROUPS[2], "object": GROUPS[3]}[facts["kind"]]
+
+
+def write_record(path: Path, record: Record) -> None:
+    """As JSON, whole or not at all."""
+    fields = {
+        "format": FORMAT,
+        "setting": record.setting,
+        "options": dict(record.options),
+        "cases": [list(row) for row in zip(record.cases, record.characters, record.groups, strict=True)],
+        "methods": dict(record.methods),
+        "values": {
+            name: {metric: [round(value, _DIGITS) for value in found] for metric, found in of_method.items()}
+            for name, of_method in record.values.items()
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, fields)
+
+
+def read_record(path: Path) -> Record:
+    """Raises ValueError naming the file when it is no record."""
+    try:
+        fields = read_json(path)
+        if fields["format"] != FORMAT:
+            raise ValueError(f"format {fields['format']}, expected {FORMAT}")
+        cases, characters, groups = zip(*fields["cases"], strict=True)
+        values = {
+            name: {metric: tuple(map(float, found)) for metric, found in of_method.items()}
+            for name, of_method in fields["values"].items()
+        }
+        return Record(fields["setting"], fields["options"], cases, characters, groups, fields["methods"], values)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: no record as `record` writes it ({error})") from None
+
+
+def _values(folder: RunFolder, method: str, cases: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    scores = [folder.case_scores(method, case) for case in cases]
+    if lacking := [case for case, score in zip(cases, scores, strict=True) if score is None]:
+        raise ValueError(f"{folder.root}: {method}: {len(lacking)} cases are not measured, {lacking[0]} first")
+    there = [score.values for score in scores if score is not None]
+    return {name: tuple(found[name].value for found in there) for name in there[0] if all(name in f for f in there)}
