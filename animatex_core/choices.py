@@ -16,7 +16,7 @@ ReferenceMode = Literal["released", "paper", "both"]
 # unconditional pass).
 IPISource = Literal["video", "poses", "reference", "off"]
 
-# How poses are fitted to the character before they are drawn (`pose.realign`): every bone, the whole figure, not at all.
+# How poses are fitted to the character before they are drawn (`pose.realign`): not at all, as a whole, bone by bone.
 AlignMode = Literal["off", "similarity", "full"]
 
 STEPS = 1000  # of the diffusion

@@ -39,7 +39,9 @@ def add_animate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(files: argparse._ArgumentGroup) -> None:
-    files.add_argument("--model", type=Path, required=True, help="converted model (.safetensors), or `mini`, the included one")
+    files.add_argument(
+        "--model", type=Path, required=True, help="converted model (.safetensors), or `mini`, the included one"
+    )
     files.add_argument("--clip", type=Path, help="CLIP ViT-H image tower; default: bundled in the model")
     files.add_argument("--vae", type=Path, help="SD 1.x or 2.x VAE; default: bundled in the model")
     files.add_argument("--image", type=Path, required=True, help="picture of the character")

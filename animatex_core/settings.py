@@ -17,9 +17,10 @@ class Settings:
 
     width, height: of the result, multiples of 8. frames: how many at most. stride: every which driving frame.
     fps: of the result; None takes the driver's divided by the stride. ipi_source: None takes the video when there is
-    one. align: how the poses are fitted to the character before they are drawn. window: frames denoised together, None for all of them in one go as the released program does. overlap: frames
-    that windows share, None for a quarter of the window and at most 8. closed_loop: the end joins the start.
-    shared_noise: windows start from the same noise in another order, so that they agree more.
+    one. align: how the poses are fitted to the character before they are drawn. window: frames denoised together, None
+    for all of them in one go as the released program does. overlap: frames that windows share, None for a quarter of
+    the window and at most 8. closed_loop: the end joins the start. shared_noise: windows start from the same noise in
+    another order, so that they agree more.
     """
 
     width: int = 512

@@ -42,8 +42,9 @@ def export(
     """Write the newest checkpoint of a run; returns the metadata.
 
     averaged: the EMA weights, where the run kept them. lora: the adapters alone, for ComfyUI's LoRA loader; without it
-    they are worked into the weights. weights: where the file that training started from is now. note: kept in the metadata. vae, clip: files whose
-    networks are put into the same file. Raises ValueError: no checkpoint, not the file that training started from.
+    they are worked into the weights. weights: where the file that training started from is now. license_name, note:
+    kept in the metadata. vae, clip: files whose networks are put into the same file.
+    Raises ValueError: no checkpoint, not the file that training started from.
     """
     check_output(out, overwrite=overwrite)
     found = Checkpoints(run / CHECKPOINTS, 1).newest()

@@ -2,6 +2,7 @@
 
 import pytest
 
+
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory):
     """A job with networks of random weights, the banana and the dance that come with the package."""

@@ -42,7 +42,8 @@ _INPUTS: dict[str, tuple[Any, str]] = {
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Flags of `run`."""
-    words = "NAME=PATH[,option=value...]; PATH is a model (`mini`: the included one), a folder of results or a workflow; as often as needed"
+    kinds = "a model (`mini`: the included one), a folder of results or a workflow"
+    words = f"NAME=PATH[,option=value...]; PATH is {kinds}; as often as needed"
     parser.add_argument("--method", dest="methods", action="append", default=[], metavar="NAME=PATH", help=words)
     _add_common(parser)
     parser.set_defaults(run=_run)
