@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,5 +86,4 @@ def _part(on_step: OnStep | None, index: int, parts: int) -> OnStep | None:
     """Steps of one character as steps of all."""
     if on_step is None:
         return None
-    told: Callable[..., Any] = on_step
-    return lambda done, total, latents: told(index * total + done, parts * total, latents)
+    return lambda done, total, latents: on_step(index * total + done, parts * total, latents)

@@ -73,8 +73,8 @@ def check_the_mini_model_comes_along(kit):
     same = kit.model_path.with_name(folders.MINI.removesuffix(folders.SHIPPED))
     same.write_bytes(kit.model_path.read_bytes())
     try:
-        assert {folders.MINI, same.name} <= set(node.define_schema().inputs[0].options)
         assert load(kit, same.name)[0].model.config == kit.model.model.config
+        assert {folders.MINI, same.name} <= set(node.define_schema().inputs[0].options)
     finally:
         same.unlink()
     assert node.validate_inputs(folders.MINI) is True

@@ -137,7 +137,7 @@ def fused_and_cut(kit, model, conditioning, noise, length):
         return border_jumps(out, borders)
 
     half = length // 2
-    fused = jumps(windows.WindowPlan(length=length, overlap=half), range(length, len(noise) - half + 1, half))
+    fused = jumps(windows.WindowPlan(length=length, overlap=half), range(length, len(noise) - length + 1, half))
     cut = jumps(Fixed(length=length, overlap=0), range(length, len(noise), length))
     assert fused < 1.5, (fused, cut)
     assert cut > 1.5, (fused, cut)
