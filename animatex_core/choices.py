@@ -16,6 +16,9 @@ ReferenceMode = Literal["released", "paper", "both"]
 # unconditional pass).
 IPISource = Literal["video", "poses", "reference", "off"]
 
+# How poses are fitted to the character before they are drawn (`pose.realign`): not at all, as a whole, bone by bone.
+AlignMode = Literal["off", "similarity", "full"]
+
 STEPS = 1000  # of the diffusion
 STEP_PRESETS = {"released": 30, "paper": 50}
 GUIDANCE = 2.5

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("file", type=Path)
     export.add_argument("--out", type=Path, required=True)
     export.set_defaults(run=_export)
-    demo = command("demo", "the complete job with a small network of random weights")
+    demo = command("demo", "the whole job with the mini model, on what comes with this package")
     demo.add_argument(
         "--out", type=Path, default=Path("output/demo"), help="folder for the video and the contact sheet"
     )
@@ -105,11 +105,8 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    import torch
-
     from .demo import demo
 
-    torch.set_num_threads(1)  # its layers are too small to share; on a busy machine threads would wait for each other
     with progress_bar("denoising", "step", quiet=options.quiet) as advance:
         lines = demo(options.out, lambda done, total, _: advance(done, total))
     for line in lines:

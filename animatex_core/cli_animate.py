@@ -6,10 +6,12 @@ import argparse
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from .choices import STEP_PRESETS, FitMode, IPISource, ReferenceMode
+from . import included
+from .choices import STEP_PRESETS, AlignMode, FitMode, IPISource, ReferenceMode
 from .cli_output import first_line, progress_bar, say
 from .settings import Settings
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:  # the parser must not wait for torch
 
 LOG = logging.getLogger(__name__)
 PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+# Left out, these are what the model is run with: the mini model has numbers of its own.
+MODELS_OWN = {"width": "width", "height": "height", "frames": "frames", "steps": "steps", "cfg": "guidance"}
 INPUTS = ("model", "clip", "vae", "image", "video", "poses", "reference_pose", "detector", "pose_model")
 
 
@@ -35,7 +39,9 @@ def add_animate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(files: argparse._ArgumentGroup) -> None:
-    files.add_argument("--model", type=Path, required=True, help="converted model (.safetensors)")
+    files.add_argument(
+        "--model", type=Path, required=True, help="converted model (.safetensors), or `mini`, the included one"
+    )
     files.add_argument("--clip", type=Path, help="CLIP ViT-H image tower; default: bundled in the model")
     files.add_argument("--vae", type=Path, help="SD 1.x or 2.x VAE; default: bundled in the model")
     files.add_argument("--image", type=Path, required=True, help="picture of the character")
@@ -52,9 +58,9 @@ def _add_files(files: argparse._ArgumentGroup) -> None:
 
 def _add_clip(clip: argparse._ArgumentGroup) -> None:
     default = Settings()
-    clip.add_argument("--width", type=int, default=default.width, help="multiple of 8; default: %(default)s")
-    clip.add_argument("--height", type=int, default=default.height, help="multiple of 8; default: %(default)s")
-    clip.add_argument("--frames", type=int, default=default.frames, help="at most; default: %(default)s")
+    clip.add_argument("--width", type=int, help=f"multiple of 8; {_default('width')}")
+    clip.add_argument("--height", type=int, help=f"multiple of 8; {_default('height')}")
+    clip.add_argument("--frames", type=int, help=f"at most; {_default('frames')}")
     clip.add_argument("--start", type=int, default=default.start, help="first driving frame, counted from 0")
     clip.add_argument(
         "--stride", type=int, default=default.stride, help="every which driving frame (trained on 1 to 4)"
@@ -63,14 +69,21 @@ def _add_clip(clip: argparse._ArgumentGroup) -> None:
     clip.add_argument(
         "--fit", choices=get_args(FitMode), default=default.fit, help="default: %(default)s; the authors stretch"
     )
+    clip.add_argument(
+        "--align",
+        choices=get_args(AlignMode),
+        default=default.align,
+        help="fit the motion to the body in --reference-pose (EPI): every bone, or the whole figure; default: off",
+    )
     clip.add_argument("--no-hands", dest="hands", action="store_false", help="do not draw hands")
 
 
 def _add_sampling(run: argparse._ArgumentGroup) -> None:
     default = Settings()
     presets = "|".join(STEP_PRESETS)
-    run.add_argument("--steps", type=_steps, default=default.steps, metavar=f"N|{presets}", help="30 or 50 by name")
-    run.add_argument("--cfg", type=float, default=default.guidance, help="guidance; default: %(default)s")
+    words = f"30 or 50 by name; {_default('steps')}"
+    run.add_argument("--steps", type=_steps, metavar=f"N|{presets}", help=words)
+    run.add_argument("--cfg", type=float, help=f"guidance; {_default('guidance')}")
     run.add_argument("--seed", type=int, default=default.seed, help="default: %(default)s")
     run.add_argument("--reference-mode", choices=get_args(ReferenceMode), default=default.reference_mode)
     run.add_argument("--ipi-source", choices=get_args(IPISource), help="default: the video when there is one")
@@ -82,6 +95,10 @@ def _add_sampling(run: argparse._ArgumentGroup) -> None:
     run.add_argument("--loop", action="store_true", help="join the end to the start")
     run.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto: fp16 on a GPU, fp32 on a CPU")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
+
+
+def _default(name: str) -> str:
+    return f"default: {getattr(Settings(), name)}, of mini {getattr(included.MINI_SETTINGS, name)}"
 
 
 def _steps(text: str) -> int:
@@ -97,6 +114,7 @@ def _steps(text: str) -> int:
 
 def run_animate(options: argparse.Namespace) -> None:
     """Everything that can be wrong is looked for first, then picture and motion, sampling, the file."""
+    options.model = included.model_path(options.model)
     _check_files(options)
     settings = _settings(options)
     from .video import check_video_output, write_video
@@ -142,11 +160,12 @@ def _audio_start(job: Job) -> float:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    return Settings(
-        width=options.width, height=options.height, frames=options.frames, start=options.start, stride=options.stride,
-        fps=options.fps, steps=options.steps, guidance=options.cfg, seed=options.seed, fit=options.fit,
-        reference_mode=options.reference_mode, ipi_source=options.ipi_source, hands=options.hands,
-        window=options.window, overlap=options.overlap, closed_loop=options.loop,
+    given = {setting: getattr(options, flag) for flag, setting in MODELS_OWN.items()}
+    return replace(
+        included.settings_for(options.model), **{name: value for name, value in given.items() if value is not None},
+        start=options.start, stride=options.stride, fps=options.fps, seed=options.seed, fit=options.fit,
+        reference_mode=options.reference_mode, ipi_source=options.ipi_source, align=options.align,
+        hands=options.hands, window=options.window, overlap=options.overlap, closed_loop=options.loop,
         shared_noise=options.shared_noise,
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ from .identify import FileReport, describe, open_checkpoint
 from .inventory import POSITIONS, empty_model, families
 from .keymap import key_map, to_ours, to_released
 from .layers import Layers
+from .mini_vision import mini_stored
 from .network_files import (
     FORMAT,
     FORMAT_VERSION,
@@ -83,7 +84,7 @@ def convert(
     if vae is not None or bundle_vae:
         casts |= _bundle("vae", _vae_of, files, DTYPES[dtype])
     if clip is not None or bundle_clip:
-        casts |= _bundle("clip_vision", vision_tower, files, DTYPES[dtype])
+        casts |= _bundle("clip_vision", _vision_of, files, DTYPES[dtype])
     facts = _metadata(network, config, DTYPES[dtype], prompt_source)
     if not network.released:
         facts = {
@@ -191,6 +192,10 @@ def _vae_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     return vae_tensors(tensors) or tiny_tensors(tensors)
 
 
+def _vision_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    return mini_stored(tensors) or vision_tower(tensors)
+
+
 def _bundle(part: str, find: Finder, files: Mapping[str, Checkpoint], dtype: torch.dtype) -> dict[str, Cast]:
     """A model to put beside the network, from the file that was given for it or any other that holds one."""
     role = part.partition("_")[0]
@@ -203,7 +208,9 @@ def _bundle(part: str, find: Finder, files: Mapping[str, Checkpoint], dtype: tor
 
 
 def _part_cast(source: str, tensor: Tensor, dtype: torch.dtype) -> Cast:
-    """Single numbers, such as scales, stay in full."""
+    """Single numbers, 8-bit weights and their scales stay as they are."""
+    if tensor.dtype == torch.int8 or source.endswith(".scale"):
+        return Cast(tensor, tensor.dtype, source)
     if not tensor.is_floating_point():
         raise WeightsError(f"{source}: expected floating-point numbers, found {tensor.dtype}")
     return Cast(tensor, dtype if tensor.numel() > 1 else torch.float32, source)

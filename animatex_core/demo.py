@@ -1,107 +1,89 @@
-"""The complete job on small networks of random weights: shows that everything is wired, not what the model can do."""
+"""The whole job with the mini model, on what comes with the package: every character dances the same dance."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
-from . import pipeline
-from .config import TINY
+from . import included, pipeline
 from .contact_sheet import contact_sheet, save_picture
 from .fit import plan_fit
 from .model import AnimateX
 from .pictures import load_picture
 from .sampling import OnStep
-from .settings import Settings
 from .video import write_video
+from .weights import load_model
 
-LOG = logging.getLogger(__name__)
-ASSETS = Path(__file__).parent / "assets"
-SETTINGS = Settings(width=128, height=192, frames=16, stride=2, steps=10, seed=7, ipi_source="reference")
-WARNING = (
-    "The weights of this demo are RANDOM: the job is complete (picture, poses, CLIP, IPI, sampling, VAE, video), but "
-    "the result is noise by nature. With the released weights use: animate-x animate"
-)
+# The dance has no video, so the IPI reads the reference at every frame, beside the dancer's own keypoints.
+SETTINGS = replace(included.MINI_SETTINGS, align="full", ipi_source="reference", seed=1)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What the contact sheet shows of a character: pictures uint8 RGB [1 or F, H, W, 3]; and what decided them."""
+
+    reference: np.ndarray
+    poses: np.ndarray
+    frames: np.ndarray
+    fps: float
+    facts: dict[str, Any]
 
 
 def demo(folder: Path, on_step: OnStep | None = None) -> list[str]:
-    """Run it; writes `demo.mp4` and `contact_sheet.png` into the folder, and returns what there is to say."""
+    """Run it; writes `demo.mp4` and `contact_sheet.png` into the folder, and returns what there is to say.
+
+    Raises FileNotFoundError saying how to get the mini model where it is missing.
+    """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder}: expected a folder, found a file")
-    LOG.warning(WARNING)
     video, sheet = folder / "demo.mp4", folder / "contact_sheet.png"
-    with tempfile.TemporaryDirectory() as temporary:
-        job = small_job(Path(temporary))
-        prepared = pipeline.prepare(job)
-        frames = list(pipeline.decode(job, pipeline.denoise(job, prepared, on_step)))
-        facts = pipeline.metadata(job, prepared) | {"weights": "random"}
-    picture = load_picture(job.reference)
-    fit = plan_fit((picture.shape[1], picture.shape[0]), (SETTINGS.width, SETTINGS.height), SETTINGS.fit)
+    names = included.character_names()
+    model = load_model(included.mini_model(), dtype=torch.float32)
+    clips = {name: animate(name, model, _part(on_step, i, len(names))) for i, name in enumerate(names)}
     rows = {
-        "reference": fit.apply(picture)[None],
-        "poses": prepared.motion.pictures(SETTINGS),
-        "result (random weights)": np.stack(frames),
+        f"{name}: {what}": getattr(clip, kind)
+        for name, clip in clips.items()
+        for what, kind in (("reference", "reference"), ("poses", "poses"), ("result", "frames"))
     }
     pictures = contact_sheet(rows)
+    first = next(iter(clips.values()))
+    facts = first.facts | {"files": {name: clip.facts["files"] for name, clip in clips.items()}}
     folder.mkdir(parents=True, exist_ok=True)
-    write_video(video, frames, prepared.motion.fps, metadata=facts, overwrite=True)
+    beside = np.concatenate([clip.frames for clip in clips.values()], axis=2)
+    write_video(video, beside, first.fps, metadata=facts, overwrite=True)
     save_picture(sheet, pictures, metadata=facts, overwrite=True)
     return [
-        f"{video}: {len(frames)} frames of a network with RANDOM weights",
-        f"{sheet}: reference, poses and frames side by side",
+        f"{video}: {', '.join(names)}, side by side, {len(beside)} frames",
+        f"{sheet}: reference, poses and result of each",
     ]
 
 
-def small_job(folder: Path) -> pipeline.Job:
-    """Small networks with random weights, written as files of the same formats as real ones."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        metadata = {"format": "animate-x", "format_version": "1", "config": TINY.to_json(), "dtype": "fp32"}
-        _save(AnimateX(TINY).state_dict(), folder / "model.safetensors", metadata)
-        _save(_vae(), folder / "vae.safetensors")
-        _save(_clip(), folder / "clip.safetensors")
+def demo_job(name: str) -> pipeline.Job:
+    """The job of one character."""
+    model, (picture, pose) = included.mini_model(), included.character(name)
     return pipeline.Job(
-        model=folder / "model.safetensors",
-        clip=folder / "clip.safetensors",
-        vae=folder / "vae.safetensors",
-        reference=ASSETS / "banana.png",
-        poses=ASSETS / "dance.json",
+        model=model, clip=model, vae=model, reference=picture, reference_pose=pose, poses=included.MINI_DANCE,
         settings=SETTINGS,
-    )
-
-
-def _vae() -> dict[str, Tensor]:
-    try:
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    except ImportError as error:
-        raise ImportError('the demo needs diffusers: pip install "animate-x[offline]"') from error
-    config = {
-        "down_block_types": ["DownEncoderBlock2D"] * 4,
-        "up_block_types": ["UpDecoderBlock2D"] * 4,
-        "block_out_channels": [32] * 4,
-        "layers_per_block": 1,
-    }
-    vae = AutoencoderKL.from_config(config)
-    assert isinstance(vae, AutoencoderKL)
-    return vae.state_dict()
-
-
-def _clip() -> dict[str, Tensor]:
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    config = CLIPVisionConfig(
-        hidden_size=64, intermediate_size=128, projection_dim=TINY.conditions.clip_width, num_hidden_layers=2,
-        num_attention_heads=1, image_size=224, patch_size=32, hidden_act="gelu",
     )  # fmt: skip
-    return CLIPVisionModelWithProjection(config).state_dict()
 
 
-def _save(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata)
+def animate(name: str, model: AnimateX, on_step: OnStep | None = None) -> Clip:
+    """One character from its picture to its frames."""
+    job = demo_job(name)
+    prepared = pipeline.prepare(job)
+    frames = np.stack(list(pipeline.decode(job, pipeline.denoise(job, prepared, on_step, model=model))))
+    picture = load_picture(job.reference)
+    fit = plan_fit((picture.shape[1], picture.shape[0]), (SETTINGS.width, SETTINGS.height), SETTINGS.fit)
+    poses = prepared.drawn.pictures(SETTINGS)
+    return Clip(fit.apply(picture)[None], poses, frames, prepared.motion.fps, pipeline.metadata(job, prepared))
+
+
+def _part(on_step: OnStep | None, index: int, parts: int) -> OnStep | None:
+    """Steps of one character as steps of all."""
+    if on_step is None:
+        return None
+    return lambda done, total, latents: on_step(index * total + done, parts * total, latents)

@@ -87,10 +87,17 @@ class MiniVision(nn.Module):
 
 def mini_tower(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """The tower in a file, alone or bundled, by its own names and as floats; None when there is none."""
+    found = mini_stored(tensors)
+    if found is None:
+        return None
+    return {n: _whole(n, t, found) for n, t in found.items() if not n.endswith(".scale")}
+
+
+def mini_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The tower as it lies in a file, 8-bit weights and their scales included; None when there is none."""
     for start in (PREFIX, f"clip_vision.{PREFIX}"):
         if f"{start}stem.weight" in tensors:
-            found = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
-            return {PREFIX + n: _whole(n, t, found) for n, t in found.items() if not n.endswith(".scale")}
+            return {PREFIX + n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
     return None
 
 
@@ -99,7 +106,7 @@ def _whole(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         return tensor
     scale = tensors.get(name.removesuffix("weight") + "scale")
     if scale is None or scale.shape != tensor.shape[:1]:
-        raise WeightsError(f"{PREFIX}{name}: {tensor.dtype} without a scale for each of its {len(tensor)} channels")
+        raise WeightsError(f"{name}: {tensor.dtype} without a scale for each of its {len(tensor)} channels")
     return tensor.float() * scale.float().view(-1, 1, 1, 1)
 
 

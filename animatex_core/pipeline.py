@@ -24,6 +24,7 @@ from .motion import PoseExtractor as PoseExtractor
 from .pictures import load_picture, resize, to_tensor
 from .pose.io import load_openpose
 from .pose.keypoints import PoseSequence
+from .pose.realign import realign
 from .sampling import GuidedDenoiser, OnStep, sample
 from .settings import Settings
 from .vae import load_vae
@@ -52,10 +53,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the network needs, on the CPU, and what the result is called by."""
+    """What the network needs, on the CPU, and what the result is called by. drawn: the motion that is drawn."""
 
     inputs: Inputs
     motion: Motion
+    drawn: Motion
     ipi_source: IPISource
 
 
@@ -69,9 +71,11 @@ def prepare(
     """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder.
 
     motion: instead of the job's video and poses. drawn: the poses of the pose pictures where they are not those that
-    the IPI reads, as after EPI: as many frames as the motion has.
+    the IPI reads, as after EPI: as many frames as the motion has. Without them the settings' `align` fits the motion.
     """
     settings = job.settings
+    if settings.align != "off" and drawn is None and job.reference_pose is None:
+        raise ValueError("to fit the motion to the character, its pose is needed: --reference-pose FILE.json")
     config = check_networks(job.model, job.clip, job.vae)
     reference = load_picture(job.reference)
     height, width = reference.shape[:2]
@@ -80,7 +84,8 @@ def prepare(
     source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
     fitted = fit.apply(reference)
-    pose_pictures = (motion if drawn is None else Motion(drawn, None, motion.fps)).pictures(settings)
+    shown = _drawn(motion, drawn, reference_pose, settings)
+    pose_pictures = shown.pictures(settings)
     image_feature, features = _clip_features(job, reference, pose_pictures, motion, source)
     keypoints = torch.from_numpy(motion.poses.ipi_keypoints())[None]
     latent, reference_picture = _paper_inputs(job, fitted, reference_pose)
@@ -96,8 +101,21 @@ def prepare(
             reference_pose=reference_picture,
         ),
         motion,
+        shown,
         source,
     )
+
+
+def _drawn(motion: Motion, given: PoseSequence | None, anchor: PoseSequence | None, settings: Settings) -> Motion:
+    """The motion that is drawn: as given, or fitted to the character's pose where the settings say so."""
+    if given is None and settings.align != "off":
+        if anchor is None:
+            LOG.warning("The reference has no pose: the motion drives as it is, not fitted.")
+            return motion
+        done = realign(motion.poses, anchor, mode=settings.align)
+        LOG.info("%s", done.summary())
+        given = done.poses
+    return motion if given is None else Motion(given, None, motion.fps)
 
 
 def _load_reference_pose(job: Job, width: int, height: int) -> PoseSequence | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from .choices import GUIDANCE, STEP_PRESETS, STEPS, FitMode, IPISource, ReferenceMode
+from .choices import GUIDANCE, STEP_PRESETS, STEPS, AlignMode, FitMode, IPISource, ReferenceMode
 
 MAX_SIDE = 4096
 MAX_FRAMES = 4096
@@ -17,9 +17,10 @@ class Settings:
 
     width, height: of the result, multiples of 8. frames: how many at most. stride: every which driving frame.
     fps: of the result; None takes the driver's divided by the stride. ipi_source: None takes the video when there is
-    one. window: frames denoised together, None for all of them in one go as the released program does. overlap: frames
-    that windows share, None for a quarter of the window and at most 8. closed_loop: the end joins the start.
-    shared_noise: windows start from the same noise in another order, so that they agree more.
+    one. align: how the poses are fitted to the character before they are drawn. window: frames denoised together, None
+    for all of them in one go as the released program does. overlap: frames that windows share, None for a quarter of
+    the window and at most 8. closed_loop: the end joins the start. shared_noise: windows start from the same noise in
+    another order, so that they agree more.
     """
 
     width: int = 512
@@ -34,6 +35,7 @@ class Settings:
     fit: FitMode = "pad"
     reference_mode: ReferenceMode = "released"
     ipi_source: IPISource | None = None
+    align: AlignMode = "off"
     hands: bool = True
     window: int | None = None
     overlap: int | None = None
@@ -57,6 +59,7 @@ class Settings:
             raise ValueError(f"fps must be above 0 and at most 240, got {self.fps}")
         _one_of("fit", self.fit, get_args(FitMode))
         _one_of("reference mode", self.reference_mode, get_args(ReferenceMode))
+        _one_of("align", self.align, get_args(AlignMode))
         if self.ipi_source is not None:
             _one_of("IPI source", self.ipi_source, get_args(IPISource))
         if self.window is not None:

@@ -15,11 +15,13 @@ from . import (
     pose_files,
     pose_report,
     preflight,
+    sample_character,
     sampler,
 )
 
 NODES: list[type[io.ComfyNode]] = [
     *loaders.NODES,
+    *sample_character.NODES,
     *pose.NODES,
     *manual_pose.NODES,
     *epi.NODES,

@@ -36,8 +36,9 @@ class LoadModel(io.ComfyNode):
             node_id="AnimateX_LoadModel",
             display_name="Load Animate-X Model",
             description=(
-                "Loads a converted Animate-X model from models/diffusion_models or models/animatex. The MODEL works "
-                "with KSampler, LoRAs, context windows, caches and Save Model like any other."
+                "Loads a converted Animate-X model from models/diffusion_models or models/animatex, or the mini model "
+                "that comes along. The MODEL works with KSampler, LoRAs, context windows, caches and Save Model like "
+                "any other."
             ),
             search_aliases=[
                 "animate-x loader",
@@ -53,7 +54,8 @@ class LoadModel(io.ComfyNode):
                     default=names[0],
                     tooltip=(
                         "A .safetensors file made by Convert Animate-X Weights, or saved with Save Model. Released "
-                        "files (.pth) are listed too; they need that conversion once."
+                        "files (.pth) are listed too; they need that conversion once. [animate-x]: the mini model of "
+                        "this pack, for 128x192."
                     ),
                 ),
                 io.Combo.Input(
@@ -91,7 +93,7 @@ class LoadModel(io.ComfyNode):
     def fingerprint_inputs(cls, model_name: str, **_: object) -> str:
         """A changed file is loaded again."""
         try:
-            status = os.stat(folders.path_of(model_name, folders.MODEL_KINDS))
+            status = os.stat(folders.model_path(model_name))
         except (OSError, ValueError):
             return model_name
         return f"{model_name} {status.st_mtime_ns} {status.st_size}"
@@ -104,7 +106,7 @@ class LoadModel(io.ComfyNode):
                 "No model file was found in models/diffusion_models or models/animatex. Put the released Animate-X "
                 "checkpoint there and connect Convert Animate-X Weights once; then press R to refresh"
             )
-        path = folders.path_of(model_name, folders.MODEL_KINDS)
+        path = folders.model_path(model_name)
         if not path.lower().endswith(folders.SAFE):
             raise ValueError(
                 f"{model_name} is not converted yet: pick it in Convert Animate-X Weights, run that once, press R to "

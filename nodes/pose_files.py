@@ -8,9 +8,11 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
+from ..animatex_core.included import ASSETS
 from ..animatex_core.pose.io import load_openpose, save_openpose
 from ..animatex_core.pose.keypoints import PoseSequence
 from ..animatex_core.pose.report import examine
+from .folders import SHIPPED
 from .pose_sockets import Film, is_aligned, read_poses, show, write_poses
 from .schema import PoseKeypoint, schema
 
@@ -18,8 +20,7 @@ NO_FILE = "no .json file in the input or output folder"
 UNITS = {"find out": None, "pixels": False, "normalised": True}
 _DEEPEST = 3  # folders below input and output in which files are listed
 _MOST = 2000  # files listed
-_SHIPPED = " [animate-x]"  # after the name of a file that comes with the pack
-_ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "animatex_core", "assets")
+_ASSETS = os.path.realpath(ASSETS)
 
 
 class SavePose(io.ComfyNode):
@@ -138,11 +139,11 @@ def _path(name: str) -> str:
     """The file that a name of the list means. Raises ValueError unless it lies in input, output or the pack."""
     if name == NO_FILE:
         raise ValueError(f"file: there is {NO_FILE}; put one there and press R")
-    plain = name.removesuffix(" [output]").removesuffix(" [input]").removesuffix(_SHIPPED)
+    plain = name.removesuffix(" [output]").removesuffix(" [input]").removesuffix(SHIPPED)
     if not plain.lower().endswith(".json"):
         raise ValueError(f"file: expected the name of a .json file, found {name!r}")
-    if name.endswith(_SHIPPED):
-        path, roots = os.path.realpath(os.path.join(_ASSETS, name.removesuffix(_SHIPPED))), (_ASSETS,)
+    if name.endswith(SHIPPED):
+        path, roots = os.path.realpath(os.path.join(_ASSETS, name.removesuffix(SHIPPED))), (_ASSETS,)
     else:
         path = os.path.realpath(folder_paths.get_annotated_filepath(name))
         roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
@@ -173,7 +174,7 @@ def _files() -> list[str]:
             names = sorted(file for file in files if file.lower().endswith(".json"))
             found += [os.path.normpath(os.path.join(below, file)).replace(os.sep, "/") + mark for file in names]
     shipped = sorted(file for file in os.listdir(_ASSETS) if file.endswith(".json")) if os.path.isdir(_ASSETS) else []
-    return found[:_MOST] + [file + _SHIPPED for file in shipped]
+    return found[:_MOST] + [file + SHIPPED for file in shipped]
 
 
 NODES: list[type[io.ComfyNode]] = [SavePose, LoadPose]

@@ -72,7 +72,7 @@ class Preflight(io.ComfyNode):
         model: Any = None, driving_pose: Any = None, reference_pose: Any = None, latent: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Look at everything that is connected."""
-        problems, facts = missing_files(poses_needed=driving_pose is None), []
+        problems, facts = missing_files(model, poses_needed=driving_pose is None), []
         if driving_pose is not None:
             told, facts_of_poses = _poses(driving_pose, reference_pose)
             problems, facts = problems + told, facts + facts_of_poses
@@ -87,9 +87,12 @@ class Preflight(io.ComfyNode):
         return io.NodeOutput(ExecutionBlocker(NO_LATENT) if latent is None else latent, text, ui={"text": (text,)})
 
 
-def missing_files(poses_needed: bool) -> list[str]:
-    """What cannot be found in ComfyUI's model folders, in words. poses_needed: whether poses must still be detected."""
-    bundled = _bundled_parts()
+def missing_files(model: Any, poses_needed: bool) -> list[str]:
+    """What cannot be found in ComfyUI's model folders, in words.
+
+    model: the MODEL that is there already, or None. poses_needed: whether poses must still be detected.
+    """
+    bundled = _bundled_parts(model)
     missing = []
     if bundled is None:
         missing.append("not found in models/diffusion_models or models/animatex: a converted Animate-X model")
@@ -113,12 +116,20 @@ def _there(kind: str) -> bool:
     return False
 
 
-def _bundled_parts() -> set[str] | None:
-    """What the Animate-X models here bundle; None when there is no model. Only headers are read."""
-    found: set[str] | None = None
-    for name in folders.files_of(folders.MODEL_KINDS, folders.SAFE):
+def _bundled_parts(model: Any) -> set[str] | None:
+    """What the model, and the Animate-X models in the folders, bundle; None when there is none. Only headers are read.
+
+    The mini model counts where it is the one in use: beside another model its VAE and image encoder are of no use.
+    """
+    found: set[str] | None = None if model is None else set()
+    made = getattr(model, "cached_patcher_init", None)  # how Load Model made it: the file is the first argument
+    paths = [str(made[1][0])] if made else []
+    paths += [
+        folders.path_of(name, folders.MODEL_KINDS) for name in folders.files_of(folders.MODEL_KINDS, folders.SAFE)
+    ]
+    for path in paths:
         try:
-            report = identify(folders.path_of(name, folders.MODEL_KINDS), pickles=False)
+            report = identify(path, pickles=False)
         except ValueError:
             continue  # another program's file, or a broken one: Load Model says what it is
         if report.loadable:

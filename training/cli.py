@@ -80,6 +80,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", type=Path, help="put this VAE into the file")
     parser.add_argument("--clip", type=Path, help="put this image encoder into the file")
     parser.add_argument("--license", default="", help="kept in the file's metadata")
+    parser.add_argument("--note", default="", help="what the model is and is not for; kept in the file's metadata")
     parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
     parser.set_defaults(run=_export)
 
@@ -138,6 +139,7 @@ def _export(options: argparse.Namespace) -> None:
         lora=options.lora,
         weights=options.weights,
         license_name=options.license,
+        note=options.note,
         vae=options.vae,
         clip=options.clip,
         overwrite=options.overwrite,

@@ -34,6 +34,7 @@ def export(
     lora: bool = False,
     weights: str | None = None,
     license_name: str = "",
+    note: str = "",
     vae: Path | None = None,
     clip: Path | None = None,
     overwrite: bool = False,
@@ -41,8 +42,9 @@ def export(
     """Write the newest checkpoint of a run; returns the metadata.
 
     averaged: the EMA weights, where the run kept them. lora: the adapters alone, for ComfyUI's LoRA loader; without it
-    they are worked into the weights. weights: where the file that training started from is now. vae, clip: files whose
-    networks are put into the same file. Raises ValueError: no checkpoint, not the file that training started from.
+    they are worked into the weights. weights: where the file that training started from is now. license_name, note:
+    kept in the metadata. vae, clip: files whose networks are put into the same file.
+    Raises ValueError: no checkpoint, not the file that training started from.
     """
     check_output(out, overwrite=overwrite)
     found = Checkpoints(run / CHECKPOINTS, 1).newest()
@@ -50,7 +52,7 @@ def export(
         raise ValueError(f"{run}: holds no complete checkpoint")
     step, saved = found
     config = _config(saved, run)
-    facts = _metadata(config, saved, step, averaged, license_name)
+    facts = _metadata(config, saved, step, averaged, license_name) | ({"note": note} if note else {})
     learned = dict(saved.tensors.get("ema" if averaged else "model") or saved.tensors["model"])
     if lora:
         _write_lora(out, config, learned, facts, DTYPES[dtype], run)

@@ -22,6 +22,7 @@ from tests.core.small_files import SMALL
 NODES = (
     "LoadModel", "ConvertWeights", "LoadDWPose", "ExtractPose", "CleanPose", "AlignPose", "RescalePose", "ManualPose",
     "DrawPose", "SavePose", "LoadPose", "PickFrames", "EncodeIPI", "Conditioning", "Sampler", "Sigmas", "Preflight",
+    "SampleCharacter",
 )  # fmt: skip
 SAMPLED_EVERY = 0.02
 

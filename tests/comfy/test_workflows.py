@@ -13,6 +13,7 @@ from tests.comfy.test_templates_host import small
 pytestmark = pytest.mark.slow
 # Name -> (changed values, frames that come out, steps shown by the sampler of ours and by KSampler).
 WORKFLOWS = {
+    "00_first_animation_mini": ({}, 16, 2),
     "1_first_animation": ({}, 32, 2),
     "2_cartoon_10s_576x1024": ({"frame_load_cap": 40}, 3 * 39 + 1, 2),
     "3_ksampler_lora_cache": ({}, 64, 2),

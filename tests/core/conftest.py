@@ -2,11 +2,11 @@
 
 import pytest
 
-from animatex_core.demo import small_job
-
 
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory):
-    """The demo's job: networks of random weights, its picture and its poses."""
+    """A job with networks of random weights, the banana and the dance that come with the package."""
     pytest.importorskip("diffusers", reason='pip install "animate-x[offline]"')
+    from tests.core.small_job import small_job
+
     return small_job(tmp_path_factory.mktemp("networks"))

@@ -210,17 +210,6 @@ def test_convert_without_a_text_tower_names_the_files_that_have_one(small_files,
     assert "--text" in error and "open_clip_pytorch_model.bin" in error and not out.exists()
 
 
-def test_demo(tmp_path, capsys):
-    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    said = capsys.readouterr()
-    assert "RANDOM" in said.out and said.err.count("WARNING") == 1
-    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["contact_sheet.png", "demo.mp4"]
-    info = open_video(tmp_path / "demo" / "demo.mp4")
-    assert (info.width, info.height) == (128, 192)
-    with Image.open(tmp_path / "demo" / "contact_sheet.png") as sheet:
-        assert sheet.width > 500 and sheet.height > 300
-
-
 @pytest.mark.parametrize("command", [None, "animate", "pose", "convert", "inspect", "export", "demo"])
 def test_help_does_not_wait_for_torch(command):
     code = """

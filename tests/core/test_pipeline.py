@@ -33,7 +33,7 @@ def job(small_files):
 
 @pytest.fixture
 def video(tmp_path):
-    """Of the length, rate and shape of the demo's dance."""
+    """Of the length, rate and shape of the dance."""
     path = tmp_path / "drive.mp4"
     pictures = np.random.default_rng(0).integers(0, 255, (32, 48, 32, 3), dtype=np.uint8)
     write_video(path, pictures, Fraction(8))

@@ -5,7 +5,7 @@ from animatex_training.prepare_settings import PrepareSettings
 from animatex_training.sources import find_sources
 from animatex_training.synthetic_clips import make_clips, write_clips
 
-from animatex_core.demo import small_job
+from tests.core.small_job import small_job
 
 SIZE = (64, 96)
 
@@ -20,7 +20,7 @@ def settings(networks, **changes):
 
 
 def write_networks(folder):
-    """CLIP and VAE of the demo."""
+    """A small CLIP and VAE."""
     folder.mkdir(parents=True, exist_ok=True)
     small_job(folder)
     return folder

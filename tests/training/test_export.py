@@ -24,14 +24,16 @@ def trained(folder, **sections):
 def test_the_averaged_weights_load_in_the_core(tmp_path):
     trainer = trained(tmp_path / "run")
     out = tmp_path / "model.safetensors"
-    assert main(["export", str(tmp_path / "run"), "--out", str(out), "--dtype", "fp32", "--license", "CC0-1.0"]) == 0
+    told = ["--license", "CC0-1.0", "--note", "what it makes is synthetic"]
+    assert main(["export", str(tmp_path / "run"), "--out", str(out), "--dtype", "fp32", *told]) == 0
     state, config, facts = load_state(out)
     for name, average in trainer.ema.averages.items():
         assert torch.equal(state[name], average), name
     assert config == trainer.module.network.config
     told = json.loads(facts["training"])
     assert told["step"] == 2 and told["weights"] == "ema" and told["config"]["optimiser"]["rate"] == 1e-3
-    assert facts["license"] == "CC0-1.0" and told["data_set"] == "clips"
+    assert (facts["license"], facts["note"]) == ("CC0-1.0", "what it makes is synthetic")
+    assert told["data_set"] == "clips"
     load_model(out)
     export(tmp_path / "run", tmp_path / "last.safetensors", dtype="fp32", averaged=False)
     last = load_file(tmp_path / "last.safetensors")

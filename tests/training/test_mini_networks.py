@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import batch_norm, conv2d
 
 from animatex_core.convert import convert
-from animatex_core.demo import small_job
 from animatex_core.mini_vision import BLOCKS, FEATURES, PREFIX
 from animatex_core.pictures import to_tensor
 from animatex_core.tensor_files import WeightsError
 from animatex_core.vae import load_vae
 from animatex_core.vision import load_clip_vision, projection_width
+from tests.core.small_job import small_job
 
 VAE, VISION = ASSETS / "mini_vae.safetensors", ASSETS / "mini_vision.safetensors"
 pytest.importorskip("diffusers", reason='pip install "animate-x[offline]"')
@@ -185,6 +185,7 @@ def test_it_travels_inside_a_model_file(tmp_path):
     picture = drawn(11, 1)
     alone, inside = load_clip_vision(VISION).encode(picture), load_clip_vision(out).encode(picture)
     assert float((alone - inside).norm() / alone.norm()) < 0.01
+    assert out.stat().st_size < job.model.stat().st_size / 2 + VISION.stat().st_size + VAE.stat().st_size + 200_000
     pictures = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(load_vae(VAE).encode(pictures), load_vae(out).encode(pictures), atol=1e-3, rtol=1e-3)
 

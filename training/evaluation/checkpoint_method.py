@@ -12,6 +12,7 @@ import numpy as np
 
 from animatex_core.choices import STEP_PRESETS, ReferenceMode
 from animatex_core.cli_animate import PRECISIONS, choose_device, choose_dtype
+from animatex_core.included import settings_for
 from animatex_core.job_files import check_networks
 from animatex_core.model import AnimateX
 from animatex_core.motion import CLIP_SIDE, Motion
@@ -118,7 +119,7 @@ class CheckpointMethod:
         )  # fmt: skip
 
     def _sampling(self) -> dict[str, Any]:
-        spec, default = self.spec, Settings()
+        spec, default = self.spec, settings_for(self.spec.path)
         steps = STEP_PRESETS.get(spec.options.get("steps", "")) or option_number(spec, "steps", int, default.steps)
         return {
             "steps": steps,

@@ -43,9 +43,14 @@ _INPUTS: dict[str, tuple[Any, str]] = {
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Flags of `run`."""
+<<<<<<< HEAD
     words = (
         "NAME=PATH[,option=value...], as often as needed; PATH: a model, a folder of results, a workflow, oracle:KIND"
     )
+=======
+    kinds = "a model (`mini`: the included one), a folder of results or a workflow"
+    words = f"NAME=PATH[,option=value...]; PATH is {kinds}; as often as needed"
+>>>>>>> wt-w
     parser.add_argument("--method", dest="methods", action="append", default=[], metavar="NAME=PATH", help=words)
     _add_common(parser)
     parser.set_defaults(run=_run)

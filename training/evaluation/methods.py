@@ -2,7 +2,7 @@
 
 A method is given as NAME=PATH, with options after commas: `ours=model.safetensors,steps=30`,
 `theirs=results/theirs`, `graph=workflow.json,url=http://127.0.0.1:8188`, `still=oracle:still`. What PATH is says which
-kind.
+kind; `mini` is the model that comes with the package.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from animatex_core.included import model_path
 
 from ..sources import Source
 from .comfy_client import RUN_SECONDS, ComfyUI
@@ -104,7 +106,7 @@ def parse_method(text: str) -> MethodSpec:
     if any(not sign or not key for key, sign, _ in pairs):
         raise MethodError(f"method {name}: expected option=value after the path, got {', '.join(options)!r}")
     try:
-        spec = MethodSpec(checked_name(name), Path(place), {key: value for key, _, value in pairs})
+        spec = MethodSpec(checked_name(name), model_path(place), {key: value for key, _, value in pairs})
     except ValueError as error:
         raise MethodError(str(error)) from None
     if not spec.oracle and not spec.path.exists():

@@ -66,6 +66,34 @@ def check_other_files_are_named(kit):
     assert options.index(kit.model_path.name) == 0
 
 
+def check_the_mini_model_comes_along(kit):
+    """Listed without any file of the user's, beside one of the same name, and whole."""
+    folders, preflight = kit.pack("nodes.folders"), kit.pack("nodes.preflight")
+    node = kit.nodes["AnimateX_LoadModel"]
+    same = kit.model_path.with_name(folders.MINI.removesuffix(folders.SHIPPED))
+    same.write_bytes(kit.model_path.read_bytes())
+    try:
+        assert load(kit, same.name)[0].model.config == kit.model.model.config
+        assert {folders.MINI, same.name} <= set(node.define_schema().inputs[0].options)
+    finally:
+        same.unlink()
+    assert node.validate_inputs(folders.MINI) is True
+    assert "mini" in node.fingerprint_inputs(folders.MINI) and len(node.fingerprint_inputs(folders.MINI).split()) == 4
+    model, clip, vae = load(kit, folders.MINI)
+    image, pose = kit.call("SampleCharacter", character="bear")
+    feature = clip.encode_image(image)["image_embeds"]
+    assert feature.shape[-1] == model.model.config.conditions.clip_width and len(pose) == 1
+    assert vae.decode(torch.zeros(1, 4, 24, 16)).shape == (1, 192, 128, 3)
+    names = folders.files_of
+    folders.files_of = lambda *_: []
+    try:
+        assert preflight.missing_files(model, poses_needed=False) == []
+        assert len(preflight.missing_files(None, poses_needed=False)) == 3
+        assert folders.model_files() == [folders.MINI]
+    finally:
+        folders.files_of = names
+
+
 def check_names_of_new_files_stay_in_the_folder(kit):
     target = kit.pack("nodes.loaders")._target
     inside = target("sub/animate-x")

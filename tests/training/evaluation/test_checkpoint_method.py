@@ -11,6 +11,7 @@ from animatex_training.evaluation.methods import MethodError, open_method, parse
 from animatex_training.evaluation.records import RunFolder
 from animatex_training.evaluation.settings import Options
 
+from animatex_core import included
 from animatex_core.pipeline import Job, decode, denoise, prepare
 from animatex_core.pose.io import save_openpose
 from animatex_core.settings import Settings
@@ -34,6 +35,13 @@ def method(root, *options):
     return open_method(
         parse_method(",".join([f"ours={root / 'model.safetensors'}", "steps=1", "device=cpu", *options]))
     )
+
+
+def test_mini_is_the_included_model_with_numbers_of_its_own():
+    sampling = open_method(parse_method("small=mini,device=cpu,seed=3")).facts["sampling"]
+    own = included.MINI_SETTINGS
+    assert (sampling["steps"], sampling["guidance"], sampling["seed"]) == (own.steps, own.guidance, 3)
+    assert parse_method("small=mini").path == included.MINI_FILE
 
 
 def inputs(root, out, **changes):
