@@ -9,7 +9,8 @@ from tests.training.fakes import small_config
 
 
 def test_presets():
-    assert preset_names() == ["fashion", "finetune-24gb", "lora", "mini", "mini-1-characters", "mini-2-poses", "paper", "tiny"]
+    mini = ["mini", "mini-1-characters", "mini-2-poses"]
+    assert preset_names() == ["fashion", "finetune-24gb", "lora", *mini, "paper", "tiny"]
     for name in preset_names():
         network_config(read_config(name).model)
     paper, fashion, lora = (read_config(name) for name in ("paper", "fashion", "lora"))

@@ -43,14 +43,8 @@ _INPUTS: dict[str, tuple[Any, str]] = {
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Flags of `run`."""
-<<<<<<< HEAD
-    words = (
-        "NAME=PATH[,option=value...], as often as needed; PATH: a model, a folder of results, a workflow, oracle:KIND"
-    )
-=======
-    kinds = "a model (`mini`: the included one), a folder of results or a workflow"
+    kinds = "a model (`mini`: the included one), a folder of results, a workflow, or oracle:KIND"
     words = f"NAME=PATH[,option=value...]; PATH is {kinds}; as often as needed"
->>>>>>> wt-w
     parser.add_argument("--method", dest="methods", action="append", default=[], metavar="NAME=PATH", help=words)
     _add_common(parser)
     parser.set_defaults(run=_run)
