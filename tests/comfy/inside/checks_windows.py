@@ -139,6 +139,4 @@ def fused_and_cut(kit, model, conditioning, noise, length):
     half = length // 2
     fused = jumps(windows.WindowPlan(length=length, overlap=half), range(length, len(noise) - length + 1, half))
     cut = jumps(Fixed(length=length, overlap=0), range(length, len(noise), length))
-    assert fused < 1.5, (fused, cut)
-    assert cut > 1.5, (fused, cut)
-    return {"fused": fused, "not fused": cut}
+    return fused, cut
