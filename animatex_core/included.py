@@ -38,7 +38,7 @@ def model_path(name: str | Path) -> Path:
 
 def settings_for(model: Path) -> Settings:
     """What a model is run with where nothing else is said."""
-    return MINI_SETTINGS if model == MINI_FILE else Settings()
+    return MINI_SETTINGS if model.resolve() == MINI_FILE.resolve() else Settings()
 
 
 def character_names() -> list[str]:

@@ -25,15 +25,16 @@ CHUNK_NUMBERS = 1 << 27
 CHUNK_NUMBERS_CPU = 1 << 20
 
 
-# Up to these lengths a CPU's fused kernel is slower than two products: in float32 it spends its time on setting up, in
-# half precision its backward pass takes up to six times as long (384 queries, 4 keys).
-SHORT_CPU, SHORT_CPU_HALF = 32, 512
+# Up to these lengths a CPU's fused kernel is slower than two products: it spends its time on setting up, and where
+# gradients flow in half precision its backward pass takes up to six times as long (384 queries, 4 keys).
+SHORT_CPU, SHORT_CPU_LEARNING_HALF = 32, 512
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """PyTorch's fused attention over [N, heads, length, head width], any N."""
     if query.device.type == "cpu":
-        short = SHORT_CPU if query.dtype == torch.float32 else SHORT_CPU_HALF
+        learning = query.requires_grad and query.dtype != torch.float32
+        short = SHORT_CPU_LEARNING_HALF if learning else SHORT_CPU
         if max(query.shape[2], key.shape[2]) <= short:
             return plain_attention(query, key, value)
     if query.shape[0] <= MAX_ATTENTION_ROWS:

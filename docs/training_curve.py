@@ -55,6 +55,8 @@ def draw(title: str, steps: np.ndarray, losses: np.ndarray, ends: list[int]) -> 
 
 def main() -> None:
     """The command line."""
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     title, *logs, picture = sys.argv[1:]
     draw(title, *read([Path(log) for log in logs])).save(picture, optimize=True)
 

@@ -105,7 +105,7 @@ def _metadata(config: TrainConfig, saved: Saved, step: int, averaged: bool, lice
     told = {
         "step": step,
         "weights": "ema" if averaged and "ema" in saved.tensors else "last",
-        "config": facts["config"],
+        "config": _without_places(facts["config"]),
         "data_set": facts["data set"],
         "start_sha256": facts["start"],
         "processes": facts["processes"],
@@ -116,6 +116,15 @@ def _metadata(config: TrainConfig, saved: Saved, step: int, averaged: bool, lice
         or ("that of the weights it was trained from" if config.start.weights else "not stated"),
         "trained_with": f"animate-x {packages.version('animate-x')}",
     }
+
+
+def _without_places(value: Any) -> Any:
+    """Settings with the names of files and folders, but not where they lay on this machine."""
+    if isinstance(value, Mapping):
+        return {key: _without_places(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _model_facts(config: TrainConfig, dtype: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The demo and the included mini model: what comes with the package runs, and says so where something is missing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,8 @@ def test_a_missing_model_is_said_with_what_brings_it(monkeypatch, tmp_path, caps
 def test_mini_is_a_name_with_numbers_of_its_own(monkeypatch, tmp_path):
     assert included.model_path("mini") == included.MINI_FILE
     assert included.settings_for(included.MINI_FILE) == included.MINI_SETTINGS
+    monkeypatch.chdir(included.ASSETS)
+    assert included.settings_for(Path(included.MINI_FILE.name)) == included.MINI_SETTINGS
     assert included.settings_for(tmp_path / "other.safetensors") == Settings()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mini").mkdir()  # a folder of results, say

@@ -30,3 +30,10 @@ def test_short_sequences_go_another_way(monkeypatch):
     assert fused_attention(*query_key_value(3, 2, 5)).shape == (3, 2, 5, 16)
     with pytest.raises(AssertionError, match="fused"):
         fused_attention(*query_key_value(3, 2, layers.SHORT_CPU + 1))
+
+
+def test_a_cpu_that_learns_in_half_precision_takes_two_products(monkeypatch):
+    monkeypatch.setattr(layers.functional, "scaled_dot_product_attention", lambda *_: torch.zeros(()))
+    longer = [t.bfloat16() for t in query_key_value(3, 2, layers.SHORT_CPU + 1)]
+    assert fused_attention(*longer).shape == ()
+    assert fused_attention(*(t.requires_grad_() for t in longer)).shape == (3, 2, layers.SHORT_CPU + 1, 16)

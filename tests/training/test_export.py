@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from animatex_training import export as export_module
 from animatex_training.cli import main
 from animatex_training.export import export
 from animatex_training.initial import initial_network
@@ -104,3 +105,9 @@ def test_runs_without_a_lora_or_a_checkpoint(tmp_path):
 def test_the_start_is_what_frozen_weights_come_from(start):
     network = initial_network(load_state(start).config, str(start), 0)
     assert torch.equal(network.unet.entrance.weight, load_file(start)["unet.entrance.weight"])
+
+
+def test_metadata_name_files_and_not_where_they_lay(tmp_path):
+    config = {"start": {"weights": str(tmp_path / "start.safetensors")}, "data": {"folder": "data", "sizes": (1, 2)}}
+    kept = export_module._without_places(config)
+    assert kept == {"start": {"weights": "start.safetensors"}, "data": {"folder": "data", "sizes": [1, 2]}}
