@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..animatex_core import diffusion
-from ..animatex_core.identify import identify
+from ..animatex_core.identify import FileReport, identify
 from ..animatex_core.pose.dwpose import find_pose_files
 from ..animatex_core.pose.report import examine
 from ..animatex_core.windows import WindowPlan
@@ -107,13 +107,8 @@ def missing_files(model: Any, poses_needed: bool) -> list[str]:
 
 def _there(kind: str) -> bool:
     """Whether a file that will do lies in the folder of its kind. Only headers are read."""
-    for name in folders.files_of((kind,), folders.SAFE + folders.UNCONVERTED):
-        try:
-            if identify(folders.path_of(name, (kind,)), pickles=False).kind in WILL_DO[kind]:
-                return True
-        except ValueError:
-            continue  # broken: the loader of its kind says so
-    return False
+    names = folders.files_of((kind,), folders.SAFE + folders.UNCONVERTED)
+    return any(report.kind in WILL_DO[kind] for name in names if (report := _report_of(name, (kind,))))
 
 
 def _bundled_parts(model: Any) -> set[str] | None:
@@ -123,18 +118,27 @@ def _bundled_parts(model: Any) -> set[str] | None:
     """
     found: set[str] | None = None if model is None else set()
     made = getattr(model, "cached_patcher_init", None)  # how Load Model made it: the file is the first argument
-    paths = [str(made[1][0])] if made else []
-    paths += [
-        folders.path_of(name, folders.MODEL_KINDS) for name in folders.files_of(folders.MODEL_KINDS, folders.SAFE)
-    ]
-    for path in paths:
-        try:
-            report = identify(path, pickles=False)
-        except ValueError:
-            continue  # another program's file, or a broken one: Load Model says what it is
-        if report.loadable:
+    reports = [_report(str(made[1][0]))] if made else []
+    names = folders.files_of(folders.MODEL_KINDS, folders.SAFE)
+    for report in reports + [_report_of(name, folders.MODEL_KINDS) for name in names]:
+        if report is not None and report.loadable:
             found = (found or set()) | set(report.bundled)
     return found
+
+
+def _report_of(name: str, kinds: tuple[str, ...]) -> FileReport | None:
+    """Of a file in a list; None for a broken one, or a link to nowhere: the loader of its kind says so."""
+    try:
+        return _report(folders.path_of(name, kinds))
+    except ValueError:
+        return None
+
+
+def _report(path: str) -> FileReport | None:
+    try:
+        return identify(path, pickles=False)
+    except ValueError:
+        return None
 
 
 def _poses(driving_pose: Any, reference_pose: Any) -> tuple[list[str], list[str]]:

@@ -94,6 +94,25 @@ def check_the_mini_model_comes_along(kit):
         folders.files_of = names
 
 
+def check_a_link_to_nowhere_is_no_file(kit):
+    """Listed by the host, without a path: Check Before Running goes on to what is there."""
+    preflight = kit.pack("nodes.preflight")
+    links = [kit.base / "models" / kind / "animate_gone.safetensors" for kind in ("diffusion_models", "vae")]
+    before = preflight.missing_files(None, poses_needed=False)
+    for link in links:
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(kit.base / "nowhere.safetensors")
+    folder_paths.filename_list_cache.clear()
+    try:
+        assert links[0].name in kit.nodes["AnimateX_LoadModel"].define_schema().inputs[0].options
+        assert preflight.missing_files(None, poses_needed=False) == before
+        refused(lambda: load(kit, links[0].name), "no such file")
+    finally:
+        for link in links:
+            link.unlink()
+        folder_paths.filename_list_cache.clear()
+
+
 def check_names_of_new_files_stay_in_the_folder(kit):
     target = kit.pack("nodes.loaders")._target
     inside = target("sub/animate-x")
