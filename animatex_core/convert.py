@@ -115,6 +115,24 @@ def export(path: PathLike, out: PathLike) -> FileReport:
     return describe(open_safetensors(out))
 
 
+def bundle(
+    out: Path, vae: PathLike | None, clip: PathLike | None, dtype: str
+) -> tuple[dict[str, Cast], dict[str, str]]:
+    """VAE and image tower of files, to be written beside a network into `out`, and their sha256 for the metadata.
+
+    Raises WeightsError: `out` is one of the files, or one holds no such network.
+    """
+    paths = {role: Path(path) for role, path in (("vae", vae), ("clip", clip)) if path is not None}
+    _check_out(out, paths.values())
+    files = {role: open_checkpoint(path) for role, path in paths.items()}
+    casts: dict[str, Cast] = {}
+    for part, find in (("vae", _vae_of), ("clip_vision", _vision_of)):
+        if part.partition("_")[0] in files:
+            casts |= _bundle(part, find, files, DTYPES[dtype])
+    steps = _Steps(None, 0)
+    return casts, {"source_sha256": json.dumps(_hashes(paths.values(), steps))} if paths else {}
+
+
 def _check_out(out: Path, sources: Iterable[Path]) -> None:
     if out.suffix.lower() != ".safetensors":
         raise WeightsError(f"{out}: the name of the new file must end in .safetensors")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from animatex_core.atomic_file import check_output
-from animatex_core.convert import DTYPES, FULL, convert
+from animatex_core.convert import DTYPES, FULL, bundle
 from animatex_core.network_files import FORMAT, FORMAT_VERSION
 from animatex_core.tensor_writer import Cast, write_tensors
 
@@ -63,15 +63,9 @@ def export(
         for name, tensor in state.items()
     }
     facts |= _model_facts(config, dtype)
-    if vae is None and clip is None:
-        write_tensors(out, casts, facts)
-        return facts
-    network = out.with_name(f".{out.stem}-network.safetensors")
-    try:
-        write_tensors(network, casts, facts)
-        convert(network, out, vae=vae, clip=clip, dtype=dtype)
-    finally:
-        network.unlink(missing_ok=True)
+    parts, hashes = bundle(out, vae, clip, dtype)
+    facts |= hashes
+    write_tensors(out, casts | parts, facts)
     return facts
 
 
