@@ -8,7 +8,7 @@ import numpy as np
 
 from ..records import Value
 from .gauges import FrameMean
-from .silhouette import checked_mask
+from .silhouette import TrueSilhouettes
 
 LEAST = 48
 """Pixels a side of the box has at least, which LPIPS and the window of SSIM need."""
@@ -18,26 +18,24 @@ class Boxed:
     """Other gauges, given what is inside the box of the silhouette alone. Frames with an empty one are left out."""
 
     def __init__(self, masks: Iterator[np.ndarray], gauges: Sequence[FrameMean]) -> None:
-        self.masks, self.gauges = masks, gauges
-        self.count, self.frames = 0, []
+        self.silhouettes, self.gauges = TrueSilhouettes(masks), gauges
+        self.frames: list[int] = []
 
     def add(self, made: np.ndarray, truth: np.ndarray | None) -> None:
         """See Gauge. Raises ValueError for fewer silhouettes than frames, or another size."""
-        mask = next(self.masks, None)
-        if mask is None:
-            raise ValueError(f"{self.count} silhouettes, but the clip is longer: nothing is cut")
-        mask = checked_mask(mask, made.shape[:2], self.count)
+        number, mask = self.silhouettes.take(made.shape[:2])
         if mask.any() and truth is not None:
             inside = box_of(mask)
             for gauge in self.gauges:
                 gauge.add(made[inside], truth[inside])
-            self.frames.append(self.count)
-        self.count += 1
+            self.frames.append(number)
 
     def values(self) -> dict[str, Value]:
         """See Gauge. The box changes from frame to frame, so no size is told."""
+        self.silhouettes.end()
         told = {"box": "of the true silhouette", "least": LEAST}
-        told |= {} if len(self.frames) == self.count else {"frames": self.frames}
+        subset = self.silhouettes.subset(self.frames)
+        told |= {} if subset is None else {"frames": subset}
         found = {name: value for gauge in self.gauges for name, value in gauge.values().items()}
         return {
             name: Value(

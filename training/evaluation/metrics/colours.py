@@ -8,7 +8,7 @@ import numpy as np
 
 from ..records import Value
 from .gauges import mean_value
-from .silhouette import PLAIN, TOLERANCE, checked_mask
+from .silhouette import PLAIN, TOLERANCE, TrueSilhouettes
 
 _QUANTILES = np.linspace(0, 1, 65)[1::2]
 _GREYS, _HUES = np.eye(3), np.array([[1, 1, 0], [1, -1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1]]) / np.sqrt(2)
@@ -23,30 +23,26 @@ class Colours:
     """
 
     def __init__(self, masks: Iterator[np.ndarray], reference: np.ndarray) -> None:
-        self.masks = masks
+        self.silhouettes = TrueSilhouettes(masks)
         self.background, worn = border_colour(reference), foreground(reference)
         self.reference = None if worn is None else palette(reference[worn])
         self.found: list[float] = []
         self.frames: list[int] = []
-        self.count = 0
 
     def add(self, made: np.ndarray, truth: np.ndarray | None) -> None:
         """See Gauge. Raises ValueError for fewer silhouettes than frames, or another size."""
-        mask = next(self.masks, None)
-        if mask is None:
-            raise ValueError(f"{self.count} silhouettes, but the clip is longer: nothing is cut")
-        mask = checked_mask(mask, made.shape[:2], self.count)
+        number, mask = self.silhouettes.take(made.shape[:2])
         if mask.any() and self.reference is not None and self.background is not None:
             shown = mask & (np.abs(made - self.background).max(2) > TOLERANCE)
             self.found.append(distance(palette(made[shown if shown.any() else mask]), self.reference))
-            self.frames.append(self.count)
-        self.count += 1
+            self.frames.append(number)
 
     def values(self) -> dict[str, Value]:
         """See Gauge."""
+        self.silhouettes.end()
         if not self.found:
             return {}
-        frames = None if len(self.frames) == self.count else self.frames
+        frames = self.silhouettes.subset(self.frames)
         return {"colour_distance": mean_value(self.found, {"tolerance": TOLERANCE}, frames)}
 
 

@@ -21,6 +21,30 @@ Segment = Callable[[np.ndarray], np.ndarray]
 """A frame uint8 RGB [H, W, 3] -> its foreground, bool [H, W]."""
 
 
+class TrueSilhouettes:
+    """True silhouettes frame by frame, and how many were taken."""
+
+    def __init__(self, masks: Iterator[np.ndarray]) -> None:
+        self.masks, self.count = masks, 0
+
+    def take(self, size: tuple[int, ...]) -> tuple[int, np.ndarray]:
+        """Number and silhouette bool [H, W] of the next frame. Raises ValueError: none is left, or another size."""
+        mask = next(self.masks, None)
+        if mask is None:
+            raise ValueError(f"{self.count} silhouettes, but the clip is longer: nothing is cut")
+        self.count += 1
+        return self.count - 1, checked_mask(mask, size, self.count - 1)
+
+    def end(self) -> None:
+        """Raises ValueError when there are more than frames."""
+        if next(self.masks, None) is not None:
+            raise ValueError(f"the clip has {self.count} frames, but there are more silhouettes: nothing is cut")
+
+    def subset(self, frames: list[int]) -> list[int] | None:
+        """The frames that counted; None when all did."""
+        return None if len(frames) == self.count else frames
+
+
 class Silhouette:
     """`silhouette_iou`, `extra_limb_rate` and `missing_part_rate`.
 
@@ -29,50 +53,28 @@ class Silhouette:
     """
 
     def __init__(self, masks: Iterator[np.ndarray], segment: Segment | None = None) -> None:
-        self.masks, self.segment = masks, segment
+        self.silhouettes, self.segment = TrueSilhouettes(masks), segment
         self.found: dict[str, list[float]] = {name: [] for name in NAMES}
         self.frames: list[int] = []
-        self.count = 0
 
     def add(self, made: np.ndarray, truth: np.ndarray | None) -> None:
         """See Gauge. Raises ValueError: fewer silhouettes than frames, another size, a background that is not plain."""
-        mask = next(self.masks, None)
-        if mask is None:
-            raise ValueError(f"{self.count} silhouettes, but the clip is longer: nothing is cut")
-        mask = checked_mask(mask, made.shape[:2], self.count)
+        number, mask = self.silhouettes.take(made.shape[:2])
         if mask.any():
-            foreground = self.segment(made) if self.segment else self._differing(made, truth, mask)
-            for name, value in zip(NAMES, compare(checked_mask(foreground, mask.shape, self.count), mask), strict=True):
+            foreground = self.segment(made) if self.segment else _differing(number, made, truth, mask)
+            for name, value in zip(NAMES, compare(checked_mask(foreground, mask.shape, number), mask), strict=True):
                 self.found[name].append(value)
-            self.frames.append(self.count)
-        self.count += 1
+            self.frames.append(number)
 
     def values(self) -> dict[str, Value]:
         """See Gauge. Frames whose silhouette is empty are left out and said."""
-        if next(self.masks, None) is not None:
-            raise ValueError(f"the clip has {self.count} frames, but there are more silhouettes: nothing is cut")
+        self.silhouettes.end()
         if not self.frames:
             return {}
         how = "given" if self.segment else f"differs from a plain background by more than {TOLERANCE}"
         told = {"foreground": how, "dilation": DILATION}
-        frames = None if len(self.frames) == self.count else self.frames
+        frames = self.silhouettes.subset(self.frames)
         return {name: mean_value(found, told, frames) for name, found in self.found.items()}
-
-    def _differing(self, made: np.ndarray, truth: np.ndarray | None, mask: np.ndarray) -> np.ndarray:
-        if truth is None:
-            raise ValueError("without the true frames the foreground must be found by a function: give `segment`")
-        outside = truth[~dilated(mask)]
-        if not len(outside):
-            raise ValueError(f"frame {self.count}: the silhouette fills the picture: give `segment`")
-        colour = np.median(outside, axis=0)
-        spread = float(np.abs(outside - colour).mean())
-        if spread > PLAIN:
-            raise ValueError(
-                f"frame {self.count}: the background is not plain (mean deviation {spread:.1f} of 255, at most "
-                f"{PLAIN:g}): "
-                "give `segment`, a function that finds the foreground"
-            )
-        return np.abs(made - colour).max(2) > TOLERANCE
 
 
 NAMES = ("silhouette_iou", "extra_limb_rate", "missing_part_rate")
@@ -101,3 +103,21 @@ def checked_mask(mask: np.ndarray, size: tuple[int, ...], frame: int) -> np.ndar
     if mask.shape != tuple(size):
         raise ValueError(f"frame {frame}: the silhouette is {list(mask.shape)}, the frame {list(size)}")
     return mask if mask.dtype == bool else mask > 127
+
+
+def _differing(number: int, made: np.ndarray, truth: np.ndarray | None, mask: np.ndarray) -> np.ndarray:
+    """What differs from the plain background, whose colour is the true frame's outside the silhouette: bool [H, W]."""
+    if truth is None:
+        raise ValueError("without the true frames the foreground must be found by a function: give `segment`")
+    outside = truth[~dilated(mask)]
+    if not len(outside):
+        raise ValueError(f"frame {number}: the silhouette fills the picture: give `segment`")
+    colour = np.median(outside, axis=0)
+    spread = float(np.abs(outside - colour).mean())
+    if spread > PLAIN:
+        raise ValueError(
+            f"frame {number}: the background is not plain (mean deviation {spread:.1f} of 255, at most "
+            f"{PLAIN:g}): "
+            "give `segment`, a function that finds the foreground"
+        )
+    return np.abs(made - colour).max(2) > TOLERANCE
