@@ -125,4 +125,6 @@ def build_mini(
             f"the mini image tower is not complete: {', '.join(wrong[:4])} missing, misshapen or unknown"
         )
     model.load_state_dict(state)
+    # Convolutions of one channel each are twice as fast on a CPU when the channels lie side by side.
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return model.to(device, dtype).eval().requires_grad_(False)
