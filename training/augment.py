@@ -54,11 +54,13 @@ class ReadSettings:
     pool: str = ""  # index file of a pose pool; empty: the anchors of the data set itself
     intervals: tuple[int, ...] = (1, 2, 3, 4)  # every which frame; drawn among those that the clip is long enough for
     hands: bool = True  # in the drawn poses
+    still: float = 1.0  # share of samples whose reference is the picture given beside the video, where there is one
+    cross: float = 1.0  # share of samples whose IPI reads the driver given beside the video, where there is one
     vae: str = ""  # encodes data sets that hold frames instead of latents
     validation_share: float = 0.0  # of the videos, held out from training
 
     def __post_init__(self) -> None:
-        for name in ("probability", "validation_share"):
+        for name in ("probability", "still", "cross", "validation_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.settings.{name}: expected 0 to 1, got {getattr(self, name)}")
         if not self.intervals or any(not 1 <= interval <= MAX_INTERVAL for interval in self.intervals):

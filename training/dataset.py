@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,22 @@ from animatex_core.settings import Settings
 from animatex_core.vae import VAE, load_vae
 
 from .anchors import open_pool
-from .augment import ReadSettings, Window, draw_window, explicit_pose
+from .augment import ReadSettings, draw_window, explicit_pose
 from .sample import Draw, Sample
 from .shards import ClipFile, ClipRecord, DatasetError, read_index
 
 _TOLD = ("probability", "realign", "rescale", "body_shoulders", "neck_face", "arms_legs", "add", "drop", "pool")
-_TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share")
+_TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share", "still", "cross")
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """picture: uint8 [H, W, 3]. latent: [4, h, w]. feature: [clip width]. poses: of this one picture."""
+
+    picture: Tensor
+    latent: Tensor
+    feature: Tensor
+    poses: PoseSequence
 
 
 class ClipDataset(Dataset[Sample]):
@@ -80,32 +91,56 @@ class ClipDataset(Dataset[Sample]):
         record = self.records[draw.index]
         clip = ClipFile(self.folder, record)
         # Windows and transformations draw from streams of their own: no setting of one changes the other.
-        window_rng, pose_rng = np.random.default_rng(draw.seed).spawn(2)
-        references = self._reference_frames(clip, record)
-        window = draw_window(window_rng, record.frames, len(references), self.frames, self.settings.intervals)
-        at = int(references[window.reference])
-        driver, own = self._poses(clip, record, window.span), self._poses(clip, record, slice(at, at + 1))
-        drawn = explicit_pose(driver, self.pool, pose_rng, self.settings).poses
-        features = clip.read("features", slice(0, record.frames)).float()
-        reference, latent, latents = self._pictures(clip, record, window, at)
+        window_rng, pose_rng, pair_rng = np.random.default_rng(draw.seed).spawn(3)
+        frames = self._reference_frames(clip, record)
+        window = draw_window(window_rng, record.frames, len(frames), self.frames, self.settings.intervals)
+        still, cross = pair_rng.random(2) < (self.settings.still, self.settings.cross)
+        reference = self._still(clip, record) if still else None
+        reference = reference or self._own(clip, record, window.reference, int(frames[window.reference]))
+        driver = "driver_" if cross and clip.holds("driver_points") else ""
+        poses = self._poses(clip, record, window.span)
+        drawn = explicit_pose(poses, self.pool, pose_rng, self.settings).poses
         return Sample(
             clip=record.clip,
-            latents=latents,
+            latents=self._latents(clip, record, "latents", "frames", window.span).transpose(0, 1).contiguous(),
             pose=self._pose_pictures(drawn, record).transpose(0, 1).contiguous(),
-            reference=reference,
-            reference_pose=self._pose_pictures(own, record)[0],
-            reference_latent=latent,
-            image_feature=features[at],
-            keypoints=torch.from_numpy(driver.ipi_keypoints()),
-            reference_keypoints=torch.from_numpy(own.ipi_keypoints())[0],
-            features=features[window.span],
+            reference=reference.picture.permute(2, 0, 1).contiguous(),
+            reference_pose=self._pose_pictures(reference.poses, record)[0],
+            reference_latent=reference.latent,
+            image_feature=reference.feature,
+            keypoints=torch.from_numpy(self._poses(clip, record, window.span, driver).ipi_keypoints()),
+            reference_keypoints=torch.from_numpy(reference.poses.ipi_keypoints())[0],
+            features=clip.read(f"{driver}features", window.span).float(),
         )
 
     def _reference_frames(self, clip: ClipFile, record: ClipRecord) -> Tensor:
         return torch.arange(record.frames) if record.store == "frames" else clip.read("reference_frames")
 
-    def _poses(self, clip: ClipFile, record: ClipRecord, span: slice) -> PoseSequence:
-        points, scores = clip.read("points", span).numpy(), clip.read("scores", span).numpy()
+    def _own(self, clip: ClipFile, record: ClipRecord, number: int, at: int) -> _Reference:
+        """Picture `number` of those that may be the reference, which is frame `at` of the clip."""
+        name, where = ("references", number) if record.store == "latents" else ("frames", at)
+        one = slice(at, at + 1)
+        return _Reference(
+            picture=clip.read(name, slice(where, where + 1))[0],
+            latent=self._latents(clip, record, "latents", "frames", one)[0],
+            feature=clip.read("features", one)[0].float(),
+            poses=self._poses(clip, record, one),
+        )
+
+    def _still(self, clip: ClipFile, record: ClipRecord) -> _Reference | None:
+        """The picture of the character that was given beside the video, if one was."""
+        if not clip.holds("still"):
+            return None
+        one = slice(0, 1)
+        return _Reference(
+            picture=clip.read("still")[0],
+            latent=self._latents(clip, record, "still_latents", "still", one)[0],
+            feature=clip.read("still_features")[0].float(),
+            poses=self._poses(clip, record, one, "still_"),
+        )
+
+    def _poses(self, clip: ClipFile, record: ClipRecord, span: slice, whose: str = "") -> PoseSequence:
+        points, scores = (clip.read(f"{whose}{name}", span).numpy() for name in ("points", "scores"))
         return PoseSequence(points[:, None], scores[:, None], *record.canvas, record.fps)
 
     def _pose_pictures(self, poses: PoseSequence, record: ClipRecord) -> Tensor:
@@ -114,22 +149,11 @@ class ClipDataset(Dataset[Sample]):
         pictures = Motion(poses, None, record.fps).pictures(settings)
         return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
 
-    def _pictures(self, clip: ClipFile, record: ClipRecord, window: Window, at: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The reference uint8 [3, H, W], its latent [4, h, w], and the latents [4, F, h, w] of the window."""
+    def _latents(self, clip: ClipFile, record: ClipRecord, stored: str, pictures: str, span: slice) -> Tensor:
+        """[F, 4, h, w], as they are stored or encoded from pictures."""
         if record.store == "latents":
-            number = slice(window.reference, window.reference + 1)
-            reference = clip.read("references", number)[0].permute(2, 0, 1).contiguous()
-            latents = clip.read("latents", window.span).float()
-            latent = clip.read("latents", slice(at, at + 1))[0].float()
-            return reference, latent, latents.transpose(0, 1).contiguous()
-        frames = clip.read("frames", window.span).numpy()
-        reference = clip.read("frames", slice(at, at + 1)).numpy()
-        latents = self._vae.encode(to_tensor(np.concatenate([reference, frames])))
-        return (
-            torch.from_numpy(reference[0]).permute(2, 0, 1).contiguous(),
-            latents[0],
-            latents[1:].transpose(0, 1).contiguous(),
-        )
+            return clip.read(stored, span).float()
+        return self._vae.encode(to_tensor(clip.read(pictures, span).numpy()))
 
     @cached_property
     def _vae(self) -> VAE:

@@ -16,13 +16,14 @@ from animatex_core.atomic_file import OutputError
 from animatex_core.fit import plan_fit
 from animatex_core.motion import CLIP_SIDE
 from animatex_core.pictures import resize, to_tensor
-from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import BODY, PoseSequence
 from animatex_core.pose.mediapipe_backend import WorkerError
 from animatex_core.tensor_files import WeightsError
 from animatex_core.vae import VAE, load_vae
 from animatex_core.vision import ClipVision, load_clip_vision
 
+from .given_poses import given_poses, on_canvas
+from .prepare_pair import Driver, still_tensors
 from .prepare_settings import PrepareSettings
 from .shards import ClipRecord, write_clip, write_json
 from .shots import Span, clip_spans, find_cuts, thumbnail
@@ -30,7 +31,6 @@ from .sources import Source
 
 RESULTS = "videos"
 _LEAST_POINTS = 6  # of 18 body points: fewer are no person
-_SAME_SHAPE = 0.02
 
 Extract = Callable[[Iterator[np.ndarray], float], PoseSequence]
 
@@ -102,30 +102,26 @@ def _prepare(job: Job) -> Result:
     spans = clip_spans(len(thumbs), cuts, settings.shortest, settings.longest)
     if not spans:
         return Result(job.source.title, (), (_too_short(len(thumbs), cuts, settings),))
-    given = _given_poses(job.source, len(thumbs), stride, settings)
+    given = None
+    if settings.pose == "given":
+        assert job.source.poses is not None
+        given = given_poses(job.source.poses, len(thumbs), stride)
+    driver = Driver(job.source, len(thumbs), stride, settings.isolated) if job.source.driver else None
     records, skipped = [], []
     for material in _materials(job, spans, stride, fps / stride, given, networks.extract):
         share = _share_with_people(material.poses)
+        canvas = (material.poses.width, material.poses.height)
+        other = driver.tensors(material.span, canvas, networks.vision) if driver else {}
         if share < settings.people:
             skipped.append(f"frames {material.span.start}+{material.span.frames}: a person in {share:.0%} of them only")
         else:
-            records.append(_write(job, material, networks, share))
+            records.append(_write(job, material, networks, share, other))
     return Result(job.source.title, tuple(records), tuple(skipped))
 
 
 def _too_short(frames: int, cuts: list[int], settings: PrepareSettings) -> str:
     shots = f" in {len(cuts) + 1} shots" if cuts else ""
     return f"too short: {frames} frames{shots}, a clip has at least {settings.shortest}"
-
-
-def _given_poses(source: Source, frames: int, stride: int, settings: PrepareSettings) -> PoseSequence | None:
-    if settings.pose != "given":
-        return None
-    assert source.poses is not None
-    poses = load_openpose(source.poses).person(0).frames(slice(None, None, stride))
-    if len(poses) != frames:
-        raise ValueError(f"{source.poses}: poses of {len(poses)} frames, the video has {frames}")
-    return poses
 
 
 def _materials(
@@ -169,30 +165,23 @@ def _material(
         poses = extract(seen(), fps).person(0)
     if len(fitted) != span.frames or len(poses) != span.frames:
         raise ValueError(f"the video gives another number of frames when it is read again: {len(fitted)}")
-    return _Material(span, np.stack(fitted), np.stack(small), _on_video(poses, *shape[0], fps, job.source))
-
-
-def _on_video(poses: PoseSequence, width: int, height: int, fps: float, source: Source) -> PoseSequence:
-    """The poses on the canvas of the video. Raises ValueError where they were made for another shape."""
-    if abs(poses.width / poses.height * height / width - 1) > _SAME_SHAPE:
-        canvas = f"{poses.width}x{poses.height}"
-        raise ValueError(f"{source.poses}: poses for pictures of {canvas}, the video has {width}x{height}")
-    ratio = np.array([width / poses.width, height / poses.height], poses.points.dtype)
-    return replace(poses, points=poses.points * ratio, width=width, height=height, fps=fps)
+    poses = replace(on_canvas(poses, *shape[0], job.source.poses), fps=fps)
+    return _Material(span, np.stack(fitted), np.stack(small), poses)
 
 
 def _share_with_people(poses: PoseSequence) -> float:
     return float((poses.present[:, 0, BODY].sum(-1) >= _LEAST_POINTS).mean())
 
 
-def _write(job: Job, material: _Material, networks: _Networks, share: float) -> ClipRecord:
+def _write(job: Job, material: _Material, networks: _Networks, share: float, driver: dict[str, Tensor]) -> ClipRecord:
     settings, span, source = job.settings, material.span, job.source
-    clip = f"{job.key}-{span.start:06d}"
-    tensors = _tensors(material, networks, settings)
+    clip, canvas = f"{job.key}-{span.start:06d}", (material.poses.width, material.poses.height)
+    tensors = _tensors(material, networks, settings) | driver
+    tensors |= still_tensors(source, canvas, settings, networks.vision, networks.vae)
     height, width = material.frames.shape[1:3]
     return ClipRecord(
         clip=clip, video=source.title, start=span.start, frames=span.frames, width=width, height=height,
-        canvas=(material.poses.width, material.poses.height), fps=material.poses.fps or 0.0, fit=settings.fit,
+        canvas=canvas, fps=material.poses.fps or 0.0, fit=settings.fit,
         store=settings.store, people=round(share, 4), bytes=write_clip(job.folder, clip, tensors),
         source=source.source, licence=source.licence, consent=source.consent,
     )  # fmt: skip

@@ -91,6 +91,18 @@ class ClipFile:
             found = f"{self.path.stat().st_size:,} bytes" if self.path.is_file() else "no such file"
             raise DatasetError(f"{self.path}: expected {record.bytes:,} bytes, found {found}: run prepare again")
 
+    def holds(self, name: str) -> bool:
+        """Whether there is such a tensor. Raises DatasetError naming the file."""
+        return name in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        try:
+            with safe_open(self.path, "pt") as file:
+                return frozenset(file.keys())
+        except (SafetensorError, OSError) as error:
+            raise DatasetError(f"{self.path}: {error}") from error
+
     def read(self, name: str, span: slice | None = None) -> Tensor:
         """A tensor, or the frames that `span` picks of it. Raises DatasetError naming the file."""
         try:

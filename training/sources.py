@@ -17,6 +17,7 @@ from animatex_core.video import open_video, read_frames
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 PICTURES = (".png", ".jpg", ".jpeg")
+FILES = ("video", "poses", "image", "image_pose", "driver", "driver_poses")
 TIKTOK_FPS = 30.0
 _AT_ONCE = 1 << 22
 # What the makers of the two data sets ask for, in short; read their own pages before use.
@@ -30,10 +31,18 @@ class Source:
 
     poses: OpenPose JSON of every frame, when there is one. source, licence, consent: free text that is kept with every
     clip: where it is from, what it may be used for, and whether those in it agreed.
+
+    Where a cross-driven pair is known (rendered data), two more pictures of the truth: `image`, the same character in
+    another pose, which becomes a clip's reference; and `driver`, another character in the same motion, frame for
+    frame, which the Implicit Pose Indicator reads instead of the video itself. Both come with their poses.
     """
 
     video: Path
     poses: Path | None = None
+    image: Path | None = None
+    image_pose: Path | None = None
+    driver: Path | None = None
+    driver_poses: Path | None = None
     name: str = ""
     source: str = ""
     licence: str = ""
@@ -47,23 +56,32 @@ class Source:
 
     def open(self, isolated: bool = False) -> tuple[float, Iterator[np.ndarray]]:
         """Frames a second, and the frames uint8 RGB [H, W, 3]. Raises ValueError naming the file."""
-        if not self.video.is_dir():
-            return open_video(self.video, isolated=isolated).fps, read_frames(self.video, isolated=isolated)
-        pictures = _pictures(self.video)
-        if not pictures:
-            raise ValueError(f"{self.video}: the folder holds no pictures")
-        return self.fps or 25.0, (load_picture(path) for path in pictures)
+        return _open(self.video, self.fps, isolated)
+
+    def open_driver(self, isolated: bool = False) -> Iterator[np.ndarray]:
+        """Frames uint8 RGB [H, W, 3] of the driver. Raises ValueError naming the file."""
+        assert self.driver is not None
+        return _open(self.driver, self.fps, isolated)[1]
 
     def digest(self) -> str:
-        """sha256 of the content: frames and, where given, poses."""
+        """sha256 of the content: frames and, where given, poses, reference and driver."""
         digest = hashlib.sha256()
-        files = _pictures(self.video) if self.video.is_dir() else [self.video]
-        for path in [*files, *([self.poses] if self.poses else [])]:
+        given = (self.video, self.poses, self.image, self.image_pose, self.driver, self.driver_poses)
+        for path in (file for place in given if place for file in (_pictures(place) if place.is_dir() else [place])):
             digest.update(f"{path.stat().st_size} ".encode())
             with path.open("rb") as file:
                 while chunk := file.read(_AT_ONCE):
                     digest.update(chunk)
         return digest.hexdigest()
+
+
+def _open(place: Path, fps: float | None, isolated: bool) -> tuple[float, Iterator[np.ndarray]]:
+    if not place.is_dir():
+        return open_video(place, isolated=isolated).fps, read_frames(place, isolated=isolated)
+    pictures = _pictures(place)
+    if not pictures:
+        raise ValueError(f"{place}: the folder holds no pictures")
+    return fps or 25.0, (load_picture(path) for path in pictures)
 
 
 def find_sources(place: Path, layout: str = "auto", common: Source | None = None) -> list[Source]:
@@ -149,11 +167,14 @@ def _entry(path: Path, number: int, row: Any) -> Source:
     if unknown:
         raise ValueError(f"{where}: unknown field {', '.join(unknown)}; the fields are {', '.join(known)}")
     values = {name: value for name, value in row.items() if value not in (None, "")}
-    for name in ("video", "poses"):
+    for name in FILES:
         if name in values:
             values[name] = path.parent / str(values[name])
             if not values[name].exists():
                 raise ValueError(f"{where}: {name}: {values[name]}: no such file")
+    for name, poses in (("image", "image_pose"), ("driver", "driver_poses")):
+        if (name in values) != (poses in values):
+            raise ValueError(f"{where}: {name} and {poses} go together: one is there, the other is not")
     if "fps" in values:
         values["fps"] = _number(values["fps"], f"{where}: fps")
     return Source(**{"name": str(row["video"]), **values})

@@ -64,6 +64,12 @@ class Motion:
         turn = about_up(angle - np.arctan2(front[0], -front[1]))
         return replace(self, rotations=turn @ self.rotations, path=self.path @ turn[:2, :2].T)
 
+    def mirrored(self) -> Motion:
+        """The same as in a mirror that stands beside it: left is right. A reflection M makes M R M of a rotation R."""
+        mirror = np.diag([-1.0, 1.0, 1.0])
+        other = [INDEX[_other_side(joint)] for joint in JOINTS]
+        return replace(self, rotations=mirror @ self.rotations[:, other] @ mirror, path=self.path * (-1, 1))
+
     def camera_path(self) -> np.ndarray:
         """Where the camera looks, [F, 2] in lengths of the leg: the path of the hips, smoothed."""
         time = (np.arange(len(self)) / self.fps - np.arange(len(self))[:, None] / self.fps) / _CAMERA_SECONDS
@@ -73,6 +79,13 @@ class Motion:
         mean, spread = (weights * time).sum(1, keepdims=True), (weights * time**2).sum(1, keepdims=True)
         lever = weights * (time - mean) / np.maximum(spread - mean**2, 1e-9)
         return (weights - mean * lever) @ self.path
+
+
+def _other_side(joint: str) -> str:
+    for side, other in (SIDES, SIDES[::-1]):
+        if joint.startswith(side):
+            return other + joint.removeprefix(side)
+    return joint
 
 
 def above_ground(heights: np.ndarray, leg: float) -> np.ndarray:

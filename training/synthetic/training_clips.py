@@ -1,4 +1,8 @@
-"""Clips of humans for training: pictures, exact poses, and a manifest that `animate-x-train prepare` reads."""
+"""Clips of humans for training: pictures, exact poses, and a manifest that `animate-x-train prepare` reads.
+
+Each is the right answer of a cross-driven pair: beside it are the character standing, which is the reference, and
+another human in the same motion, in other clothes and before another background, who drives.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from animatex_core.atomic_file import replacing
+from animatex_core.contact_sheet import save_picture
 from animatex_core.pose.io import save_openpose
 from animatex_core.video import write_video
 
 from .body import AnnyModel
 from .cast import draw_human
 from .held_out import FPS, FRAMES
-from .motion import Motion
+from .motion import Motion, standing
 from .render import Renderer
-from .stage import film
+from .stage import Clip, film
 from .terms import CONSENT, LICENSE, SOURCE
 
 MANIFEST = "manifest.jsonl"
@@ -27,7 +32,7 @@ def write_clips(
     folder: Path, recordings: Mapping[str, Motion], *, bodies: int, each: int, seed: int,
     width: int = 128, height: int = 192, progress: Callable[[int, int], None] | None = None,
 ) -> Path:  # fmt: skip
-    """So many humans with `each` clips of 16 frames; returns the manifest, which is written last.
+    """So many humans with `each` clips of 16 frames, and a driver for each clip; returns the manifest, written last.
 
     A body and its clips depend on the seed and its number alone.
     """
@@ -38,12 +43,17 @@ def write_clips(
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])
             who, looks = draw_human(model, rng)
+            image = film(renderer, who, standing(), looks.background)
+            save_picture(folder / f"human_{body:04d}.png", image.frames[0], overwrite=True)
+            save_openpose(folder / f"human_{body:04d}.json", image.poses)
+            reference = {"image": f"human_{body:04d}.png", "image_pose": f"human_{body:04d}.json"}
             for number in range(each):
-                clip = film(renderer, who, draw_motion(recordings, rng), looks.background)
-                name = f"human_{body:04d}_{number:02d}"
-                write_video(folder / name, clip.frames, FPS, overwrite=True)
-                save_openpose(folder / f"{name}.json", clip.poses)
-                rows.append({"video": name, "poses": f"{name}.json"} | terms)
+                name, motion = f"human_{body:04d}_{number:02d}", draw_motion(recordings, rng)
+                other, others_looks = draw_human(model, rng)
+                row = _write(folder, "video", "poses", name, film(renderer, who, motion, looks.background))
+                driver = film(renderer, other, motion, others_looks.background)
+                row |= _write(folder, "driver", "driver_poses", f"{name}_driver", driver)
+                rows.append(row | reference | terms)
             if progress:
                 progress(body + 1, bodies)
     with replacing(folder / MANIFEST, overwrite=True) as temporary:
@@ -51,9 +61,16 @@ def write_clips(
     return folder / MANIFEST
 
 
+def _write(folder: Path, video: str, poses: str, name: str, clip: Clip) -> dict[str, str]:
+    write_video(folder / name, clip.frames, FPS, overwrite=True)
+    save_openpose(folder / f"{name}.json", clip.poses)
+    return {video: name, poses: f"{name}.json"}
+
+
 def draw_motion(recordings: Mapping[str, Motion], rng: np.random.Generator) -> Motion:
-    """16 frames of a recording, the longer the likelier, from anywhere in it and turned a little."""
+    """16 frames from anywhere in a recording, the longer the likelier; turned a little, and half of them mirrored."""
     lengths = np.sqrt([m.seconds for m in recordings.values()])
     motion = list(recordings.values())[int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
     start = float(rng.uniform(0, max(0.3 * motion.seconds, motion.seconds - (FRAMES - 1) / FPS)))
-    return motion.window(start, FRAMES, FPS).facing(float(rng.uniform(-0.7, 0.7)))
+    part = motion.window(start, FRAMES, FPS).facing(float(rng.uniform(-0.7, 0.7)))
+    return part.mirrored() if rng.random() < 0.5 else part

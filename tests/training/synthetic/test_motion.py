@@ -132,3 +132,16 @@ def test_a_motion_of_wrong_shapes_is_refused():
         Motion("m", motion.rotations, motion.path[:2], motion.clearance, 1.0)
     with pytest.raises(ValueError, match="needs frames and a rate"):
         Motion("m", motion.rotations, motion.path, motion.clearance, 0.0)
+
+
+def test_a_mirrored_motion_is_the_reflection_of_every_joint():
+    motion = wild_motion(frames=5, seed=2)
+    other = motion.mirrored()
+    flip = np.array([-1.0, 1.0, 1.0])
+    for joint in ("LeftArm", "RightLeg", "Hips"):
+        opposite = joint.replace("Left", "*").replace("Right", "Left").replace("*", "Right")
+        for direction in np.eye(3):
+            turned = other.rotations[:, INDEX[joint]] @ direction
+            np.testing.assert_allclose(turned, (motion.rotations[:, INDEX[opposite]] @ (flip * direction)) * flip)
+    np.testing.assert_allclose(other.path, motion.path * (-1, 1))
+    np.testing.assert_allclose(other.mirrored().rotations, motion.rotations)
