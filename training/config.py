@@ -30,6 +30,7 @@ class StartSettings:
     """Where the weights are from."""
 
     weights: str = ""  # a converted Animate-X or UniAnimate file; empty: random weights of the run's seed
+    required: bool = False  # whether random weights are an error: the rest of the settings is for trained ones
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from .feed import Data
 from .initial import weights_sha256
 
 # What changes nothing about the numbers, or only how long they go on.
-FREE = {"run": ("steps", "device", "timeout"), "data": ("workers", "folder"), "start": ("weights",)}
+FREE = {"run": ("steps", "device", "timeout"), "data": ("workers", "folder"), "start": ("weights", "required")}
 NOT_COMPARED = ("save", "watch")
 
 

@@ -15,6 +15,8 @@ from animatex_core.inventory import families
 from animatex_core.model import AnimateX
 from animatex_core.weights import load_state
 
+from .config import StartSettings
+
 LOG = logging.getLogger(__name__)
 # The last layer of every residual branch, and of the network: zero, so that a new branch changes nothing until it has
 # learned something.
@@ -39,6 +41,15 @@ def initial_network(config: AnimateXConfig, weights: str, seed: int) -> AnimateX
     if weights:
         _load(network, Path(weights))
     return network
+
+
+def check_start(start: StartSettings) -> None:
+    """Raises ValueError when these settings are for trained weights and none are named."""
+    if start.required and not start.weights:
+        raise ValueError(
+            "start.weights: none given, and these settings are for weights that are trained already: name a file with "
+            "--start FILE (with torchrun: --set start.weights='\"FILE\"'); random weights: --set start.required=false"
+        )
 
 
 def weights_sha256(weights: str) -> str:

@@ -19,7 +19,7 @@ from .ema import EMA
 from .feed import Data, Drawn, Feed
 from .fingerprint import check_same, fingerprint
 from .guard import Guard, Outcome
-from .initial import initial_network
+from .initial import check_start, initial_network
 from .network import TrainedNetwork
 from .objective import noise_batch, sample_losses
 from .optimiser import HALVES, choose_trainable, clip_gradients, make_optimiser, set_rates, trainable
@@ -43,6 +43,7 @@ class Trainer:
         self, config: TrainConfig, data: Data, folder: Path, ranks: Ranks, device: torch.device, *, resume: bool = False
     ):
         self.config, self.data, self.ranks, self.device, self.step = config, data, ranks, device, 0
+        check_start(config.start)
         self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.save.keep)
         if not resume and self.checkpoints.steps():
             raise ValueError(f"{folder}: holds a run already: resume it, or give another folder")

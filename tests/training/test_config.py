@@ -9,7 +9,7 @@ from tests.training.fakes import small_config
 
 
 def test_presets():
-    mini = ["mini", "mini-1-characters", "mini-2-poses"]
+    mini = ["mini", "mini-1-characters", "mini-2-poses", "mini-3-pairs"]
     assert preset_names() == ["fashion", "finetune-24gb", "lora", *mini, "paper", "tiny"]
     for name in preset_names():
         network_config(read_config(name).model)
@@ -19,6 +19,8 @@ def test_presets():
     assert (o.drop_each, o.drop_all, o.keep_all, o.offset_noise, o.min_snr) == (0.5, 0.1, 0.1, 0.1, 0.0)
     assert fashion.run.checkpoint_levels == paper.run.checkpoint_levels and fashion.optimiser.rate == 1e-5
     assert lora.trainable.lora_rank == 16
+    needing = {name for name in preset_names() if read_config(name).start.required}
+    assert needing == {"fashion", "finetune-24gb", "lora", "mini", "mini-2-poses", "mini-3-pairs"}
 
 
 def test_a_file_over_its_preset_and_the_command_line_over_both(tmp_path):

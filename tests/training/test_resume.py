@@ -206,3 +206,11 @@ def test_signals_are_heard_and_given_back(number):
             with pytest.raises(KeyboardInterrupt):  # whoever presses Ctrl-C twice does not want to wait
                 os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_settings_for_trained_weights_refuse_random_ones(tmp_path):
+    config = small_config(start={"required": True})
+    with pytest.raises(ValueError, match=r"start\.weights: none given.*--start FILE.*required=false"):
+        trainer(tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+    trainer(tmp_path / "run", small_config(start={"required": False}))
