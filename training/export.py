@@ -57,14 +57,13 @@ def export(
     if lora:
         _write_lora(out, config, learned, facts, DTYPES[dtype], run)
         return facts
+    parts, hashes = bundle(out, vae, clip, dtype)
     state = _state(config, learned, saved, weights)
     casts = {
         name: Cast(tensor, torch.float32 if name in FULL else DTYPES[dtype], f"{run}: {name}")
         for name, tensor in state.items()
     }
-    facts |= _model_facts(config, dtype)
-    parts, hashes = bundle(out, vae, clip, dtype)
-    facts |= hashes
+    facts |= _model_facts(config, dtype) | hashes
     write_tensors(out, casts | parts, facts)
     return facts
 

@@ -38,6 +38,8 @@ def statistics(folder: Path, index: Index) -> dict[str, Any]:
         "fps": _spread([clip.fps for clip in clips]),
         "people": _spread([clip.people for clip in clips]),
         "motion": _spread(moved),
+        "references given": sum(ClipFile(folder, clip).holds("still") for clip in clips),
+        "drivers given": sum(ClipFile(folder, clip).holds("driver_points") for clip in clips),
         "sizes": dict(Counter(f"{clip.width}x{clip.height}" for clip in clips)),
         "licences": dict(Counter(clip.licence or "not said" for clip in clips)),
         "consent": dict(Counter(clip.consent or "not said" for clip in clips)),
@@ -60,7 +62,10 @@ def _motion(clip: ClipFile, record: ClipRecord) -> float:
 
 
 def sheet(folder: Path, index: Index) -> np.ndarray:
-    """Some clips, evenly spread over the index: pictures, and below them the poses of the same frames."""
+    """Some clips, evenly spread over the index: pictures, and below them the poses of the same frames.
+
+    Where they were given, also the driver's poses at the same frames, and the reference with its own.
+    """
     rows = {}
     for number in np.unique(np.linspace(0, len(index.clips) - 1, _CLIPS).round().astype(int)):
         record = index.clips[number]
@@ -68,6 +73,11 @@ def sheet(folder: Path, index: Index) -> np.ndarray:
         pictures, frames = _pictures(clip, record)
         rows[f"{number}: {record.video}"] = pictures
         rows[f"{number}: poses"] = _drawn(clip, record, frames, pictures)
+        if clip.holds("driver_points"):
+            rows[f"{number}: driver's poses"] = _drawn(clip, record, frames, pictures, "driver_")
+        if clip.holds("still"):
+            still = clip.read("still").numpy()
+            rows[f"{number}: reference"] = _drawn(clip, record, np.array([0]), still, "still_")
     return contact_sheet(rows, _PICTURES)
 
 
@@ -81,9 +91,9 @@ def _pictures(clip: ClipFile, record: ClipRecord) -> tuple[np.ndarray, np.ndarra
     return np.concatenate([clip.read("frames", slice(f, f + 1)).numpy() for f in frames]), frames
 
 
-def _drawn(clip: ClipFile, record: ClipRecord, frames: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+def _drawn(clip: ClipFile, record: ClipRecord, frames: np.ndarray, pictures: np.ndarray, whose: str = "") -> np.ndarray:
     """Over the pictures, so that poses that do not fit show at one glance."""
-    points, scores = clip.read("points").numpy()[frames], clip.read("scores").numpy()[frames]
+    points, scores = (clip.read(f"{whose}{name}").numpy()[frames] for name in ("points", "scores"))
     fit = plan_fit(record.canvas, record.size, record.fit)  # pyright: ignore[reportArgumentType]
     placed = np.where(scores[..., None] > 0, fit.points(points), 0).astype(np.float32)
     poses = PoseSequence(placed[:, None], scores[:, None], record.width, record.height)

@@ -5,8 +5,6 @@ Both are kept with the clip. `dataset` decides how often they stand in for the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -20,10 +18,35 @@ from animatex_core.pose.keypoints import PoseSequence
 from animatex_core.vae import VAE
 from animatex_core.vision import ClipVision
 
-from .given_poses import given_poses, on_canvas, same_shape
+from .given_poses import given_poses, on_canvas, same_shape, scaled_to, share_with_people
 from .prepare_settings import PrepareSettings
 from .shots import Span
 from .sources import Source
+
+_SAME_RATE = 0.02
+
+
+class Pair:
+    """Reference and driver of a video, as far as they are given; the driver is read a clip at a time.
+
+    frames, stride, fps: of the video: how many are used, every which one, and its rate before that.
+    Raises ValueError naming the file that does not fit the video, before anything is encoded.
+    """
+
+    def __init__(self, source: Source, frames: int, stride: int, fps: float, settings: PrepareSettings):
+        self.source, self.settings = source, settings
+        self.driver = _Driver(source, frames, stride, fps, settings.isolated) if source.driver else None
+        self.still: dict[str, Tensor] | None = None
+
+    def people(self, span: Span) -> float:
+        """Share of the driver's frames in a stretch that show a person; 1 without a driver."""
+        return 1.0 if self.driver is None else share_with_people(self.driver.stretch(span))
+
+    def tensors(self, span: Span, canvas: tuple[int, int], vision: ClipVision, vae: VAE | None) -> dict[str, Tensor]:
+        """What a clip keeps of both; canvas: width and height of the video. Stretches are asked for in order."""
+        if self.still is None:
+            self.still = still_tensors(self.source, canvas, self.settings, vision, vae)
+        return self.still | ({} if self.driver is None else self.driver.tensors(span, canvas, vision))
 
 
 def still_tensors(
@@ -31,7 +54,8 @@ def still_tensors(
 ) -> dict[str, Tensor]:
     """Picture uint8 [1, H, W, 3], points, scores, features and latent of the video's own reference; none: empty.
 
-    Raises ValueError for a picture of another shape than the video, `canvas` (width, height), or poses of another.
+    Raises ValueError for a picture of another shape than the video, `canvas` (width, height), for poses of another
+    picture, or of nobody.
     """
     if source.image is None or source.image_pose is None:
         return {}
@@ -39,7 +63,9 @@ def still_tensors(
     height, width = picture.shape[:2]
     if not same_shape((width, height), canvas):
         raise ValueError(f"{source.image}: {width}x{height}, expected the shape of the video, {canvas[0]}x{canvas[1]}")
-    poses = on_canvas(given_poses(source.image_pose, 1), *canvas, source.image_pose)
+    poses = on_canvas(given_poses(source.image_pose, 1, whose="a picture"), *canvas, source.image_pose, "the picture")
+    if not share_with_people(poses):
+        raise ValueError(f"{source.image_pose}: nobody is in it, and it is the pose of a reference")
     fitted = plan_fit((width, height), settings.size_for(*canvas), settings.fit).apply(picture)
     found = _points("still", poses) | {
         "still_features": vision.encode(resize(picture, CLIP_SIDE, CLIP_SIDE)[None]).half(),
@@ -50,29 +76,32 @@ def still_tensors(
     return found
 
 
-class Driver:
-    """Another character in the same motion, read a clip at a time."""
+class _Driver:
+    """Another character in the same motion. It is read twice, as the video is: first to see that it fits."""
 
-    def __init__(self, source: Source, frames: int, stride: int, isolated: bool):
+    def __init__(self, source: Source, frames: int, stride: int, fps: float, isolated: bool):
         assert source.driver is not None and source.driver_poses is not None
-        self.path, self.poses = source.driver, given_poses(source.driver_poses, frames, stride)
-        self.frames: Iterator[np.ndarray] = islice(source.open_driver(isolated), 0, None, stride)
-        self.position = 0
+        self.path, self.position = source.driver, 0
+        rate, every = source.open_driver(isolated)
+        if abs(rate / fps - 1) > _SAME_RATE:
+            raise ValueError(f"{self.path}: {rate:g} frames a second, the video has {fps:g}")
+        sizes = [frame.shape[1::-1] for frame in islice(every, 0, None, stride)]
+        if len(sizes) != frames or len(set(sizes)) != 1:
+            found = f"{len(sizes)} frames of {', '.join(f'{w}x{h}' for w, h in sorted(set(sizes)))}"
+            raise ValueError(f"{self.path}: {found}, every {stride}. counted; expected {frames} of one size")
+        poses = given_poses(source.driver_poses, frames, stride, "the driver")
+        self.poses = on_canvas(poses, *sizes[0], source.driver_poses, "the driver")
+        self.frames = islice(source.open_driver(isolated)[1], 0, None, stride)
+
+    def stretch(self, span: Span) -> PoseSequence:
+        return self.poses.frames(slice(span.start, span.start + span.frames))
 
     def tensors(self, span: Span, canvas: tuple[int, int], vision: ClipVision) -> dict[str, Tensor]:
-        """Points, scores and features of a stretch; points as shares of the driver's picture, times `canvas`.
-
-        Raises ValueError when the driver ends before the video.
-        """
-        part = list(islice(self.frames, span.start - self.position, span.start - self.position + span.frames))
+        """Points, scores and features of a stretch; points as shares of the driver's picture, times `canvas`."""
+        part = islice(self.frames, span.start - self.position, span.start - self.position + span.frames)
         self.position = span.start + span.frames
-        if len(part) != span.frames:
-            raise ValueError(f"{self.path}: ends before the video, at frame {span.start + len(part)}")
-        height, width = part[0].shape[:2]
-        own = on_canvas(self.poses.frames(slice(span.start, span.start + span.frames)), width, height, self.path)
-        ratio = np.array([canvas[0] / width, canvas[1] / height], own.points.dtype)
-        poses = replace(own, points=own.points * ratio, width=canvas[0], height=canvas[1])
         small = np.stack([resize(frame, CLIP_SIDE, CLIP_SIDE) for frame in part])
+        poses = scaled_to(self.stretch(span), *canvas)
         return _points("driver", poses) | {"driver_features": vision.encode(small).half()}
 
 

@@ -16,21 +16,20 @@ from animatex_core.atomic_file import OutputError
 from animatex_core.fit import plan_fit
 from animatex_core.motion import CLIP_SIDE
 from animatex_core.pictures import resize, to_tensor
-from animatex_core.pose.keypoints import BODY, PoseSequence
+from animatex_core.pose.keypoints import PoseSequence
 from animatex_core.pose.mediapipe_backend import WorkerError
 from animatex_core.tensor_files import WeightsError
 from animatex_core.vae import VAE, load_vae
 from animatex_core.vision import ClipVision, load_clip_vision
 
-from .given_poses import given_poses, on_canvas
-from .prepare_pair import Driver, still_tensors
+from .given_poses import given_poses, on_canvas, share_with_people
+from .prepare_pair import Pair
 from .prepare_settings import PrepareSettings
 from .shards import ClipRecord, write_clip, write_json
 from .shots import Span, clip_spans, find_cuts, thumbnail
 from .sources import Source
 
 RESULTS = "videos"
-_LEAST_POINTS = 6  # of 18 body points: fewer are no person
 
 Extract = Callable[[Iterator[np.ndarray], float], PoseSequence]
 
@@ -106,16 +105,16 @@ def _prepare(job: Job) -> Result:
     if settings.pose == "given":
         assert job.source.poses is not None
         given = given_poses(job.source.poses, len(thumbs), stride)
-    driver = Driver(job.source, len(thumbs), stride, settings.isolated) if job.source.driver else None
+    pair = Pair(job.source, len(thumbs), stride, fps, settings)
     records, skipped = [], []
     for material in _materials(job, spans, stride, fps / stride, given, networks.extract):
-        share = _share_with_people(material.poses)
-        canvas = (material.poses.width, material.poses.height)
-        other = driver.tensors(material.span, canvas, networks.vision) if driver else {}
-        if share < settings.people:
-            skipped.append(f"frames {material.span.start}+{material.span.frames}: a person in {share:.0%} of them only")
+        span, share = material.span, share_with_people(material.poses)
+        for whose, people in (("", share), (" of the driver", pair.people(span))):
+            if people < settings.people:
+                skipped.append(f"frames {span.start}+{span.frames}{whose}: a person in {people:.0%} of them only")
+                break
         else:
-            records.append(_write(job, material, networks, share, other))
+            records.append(_write(job, material, networks, share, pair))
     return Result(job.source.title, tuple(records), tuple(skipped))
 
 
@@ -169,15 +168,11 @@ def _material(
     return _Material(span, np.stack(fitted), np.stack(small), poses)
 
 
-def _share_with_people(poses: PoseSequence) -> float:
-    return float((poses.present[:, 0, BODY].sum(-1) >= _LEAST_POINTS).mean())
-
-
-def _write(job: Job, material: _Material, networks: _Networks, share: float, driver: dict[str, Tensor]) -> ClipRecord:
+def _write(job: Job, material: _Material, networks: _Networks, share: float, pair: Pair) -> ClipRecord:
     settings, span, source = job.settings, material.span, job.source
     clip, canvas = f"{job.key}-{span.start:06d}", (material.poses.width, material.poses.height)
-    tensors = _tensors(material, networks, settings) | driver
-    tensors |= still_tensors(source, canvas, settings, networks.vision, networks.vae)
+    beside = pair.tensors(span, canvas, networks.vision, networks.vae)
+    tensors = _tensors(material, networks, settings) | beside
     height, width = material.frames.shape[1:3]
     return ClipRecord(
         clip=clip, video=source.title, start=span.start, frames=span.frames, width=width, height=height,

@@ -18,6 +18,7 @@ from animatex_core.video import open_video, read_frames
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 PICTURES = (".png", ".jpg", ".jpeg")
 FILES = ("video", "poses", "image", "image_pose", "driver", "driver_poses")
+_MAY_BE_FOLDERS = ("video", "driver")  # of pictures
 TIKTOK_FPS = 30.0
 _AT_ONCE = 1 << 22
 # What the makers of the two data sets ask for, in short; read their own pages before use.
@@ -58,21 +59,37 @@ class Source:
         """Frames a second, and the frames uint8 RGB [H, W, 3]. Raises ValueError naming the file."""
         return _open(self.video, self.fps, isolated)
 
-    def open_driver(self, isolated: bool = False) -> Iterator[np.ndarray]:
-        """Frames uint8 RGB [H, W, 3] of the driver. Raises ValueError naming the file."""
+    def open_driver(self, isolated: bool = False) -> tuple[float, Iterator[np.ndarray]]:
+        """The same of the driver."""
         assert self.driver is not None
-        return _open(self.driver, self.fps, isolated)[1]
+        return _open(self.driver, self.fps, isolated)
 
     def digest(self) -> str:
         """sha256 of the content: frames and, where given, poses, reference and driver."""
         digest = hashlib.sha256()
-        given = (self.video, self.poses, self.image, self.image_pose, self.driver, self.driver_poses)
-        for path in (file for place in given if place for file in (_pictures(place) if place.is_dir() else [place])):
-            digest.update(f"{path.stat().st_size} ".encode())
-            with path.open("rb") as file:
-                while chunk := file.read(_AT_ONCE):
-                    digest.update(chunk)
+        for part in self._content():
+            digest.update(part)
         return digest.hexdigest()
+
+    def _content(self) -> Iterator[bytes]:
+        yield from _bytes([*_files(self.video), *([self.poses] if self.poses else [])])
+        for name in ("image", "image_pose", "driver", "driver_poses"):
+            place = getattr(self, name)
+            if place is not None:
+                yield f"{name} ".encode()
+                yield from _bytes(_files(place) if name == "driver" else [place])
+
+
+def _files(video: Path) -> list[Path]:
+    return _pictures(video) if video.is_dir() else [video]
+
+
+def _bytes(files: list[Path]) -> Iterator[bytes]:
+    for path in files:
+        yield f"{path.stat().st_size} ".encode()
+        with path.open("rb") as file:
+            while chunk := file.read(_AT_ONCE):
+                yield chunk
 
 
 def _open(place: Path, fps: float | None, isolated: bool) -> tuple[float, Iterator[np.ndarray]]:
@@ -172,6 +189,8 @@ def _entry(path: Path, number: int, row: Any) -> Source:
             values[name] = path.parent / str(values[name])
             if not values[name].exists():
                 raise ValueError(f"{where}: {name}: {values[name]}: no such file")
+            if values[name].is_dir() and name not in _MAY_BE_FOLDERS:
+                raise ValueError(f"{where}: {name}: {values[name]}: expected a file, found a folder")
     for name, poses in (("image", "image_pose"), ("driver", "driver_poses")):
         if (name in values) != (poses in values):
             raise ValueError(f"{where}: {name} and {poses} go together: one is there, the other is not")

@@ -1,6 +1,7 @@
 """Cross-driven pairs with a known answer: a reference beside the video, and another who drives."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,12 @@ from animatex_training.prepare import prepare
 from animatex_training.sample import Draw
 from animatex_training.sources import find_sources
 
+from animatex_core.contact_sheet import save_picture
 from animatex_core.pictures import load_picture
 from animatex_core.pose.io import load_openpose, save_openpose
-from tests.training.data_files import settings, write_networks, write_pairs, write_videos
+from animatex_core.pose.keypoints import empty
+from animatex_core.video import read_frames, write_video
+from tests.training.data_files import SIZE, settings, write_networks, write_pairs, write_videos
 from tests.training.test_dataset import FRAMES, differing
 
 pytest.importorskip("diffusers", reason='pip install "animate-x[offline]"')
@@ -90,6 +94,8 @@ def test_stored_as_frames_it_is_encoded_with_them(root):
         ({"image_pose": None}, "image and image_pose go together"),
         ({"driver": None}, "driver and driver_poses go together"),
         ({"driver": "own/none.mp4"}, "driver: .*no such file"),
+        ({"driver_poses": "own"}, "driver_poses: .*expected a file, found a folder"),
+        ({"image": "own"}, "image: .*expected a file, found a folder"),
     ],
 )
 def test_half_a_pair_is_refused_by_name(root, change, message):
@@ -100,17 +106,75 @@ def test_half_a_pair_is_refused_by_name(root, change, message):
         find_sources(manifest)
 
 
-def test_a_driver_that_ends_before_or_a_picture_of_another_shape_is_a_reason(root, tmp_path):
+def test_another_file_or_another_role_is_another_content(root):
+    source, other = find_sources(root / "videos" / "manifest.jsonl")
+    plain = replace(source, image=None, image_pose=None, driver=None, driver_poses=None)
+    as_driver = replace(plain, driver=other.video, driver_poses=other.poses)
+    as_image = replace(plain, image=other.video, image_pose=other.poses)
+    digests = [s.digest() for s in (source, plain, as_driver, as_image, replace(source, driver=other.driver))]
+    assert len(set(digests)) == 5
+
+
+def test_the_overview_counts_and_shows_what_is_beside(root):
+    told = json.loads((root / "latents" / "statistics.json").read_text())
+    assert (told["references given"], told["drivers given"], told["clips"]) == (2, 2, 2)
+
+
+# What does not fit: the file that is named, and the reason.
+def reasons(root, tmp_path, source):
+    good = find_sources(root / "videos" / "manifest.jsonl")[1]
+    result = prepare([source, good], tmp_path / "data", settings(root / "networks", store="frames"), most_bad=0.5)
+    assert len(result.index.clips) == 1
+    assert len(list((tmp_path / "data" / "clips").glob("*.safetensors"))) == 1  # nothing of the bad one is left
+    return result.index.skipped[0][1]
+
+
+def test_a_driver_that_does_not_fit_is_a_reason(root, tmp_path):
     write_videos(tmp_path / "short", 1, 12, seed=5)
+    source, short = find_sources(root / "videos" / "manifest.jsonl")[0], find_sources(tmp_path / "short")[0]
+    frames = list(read_frames(source.driver))
+    write_video(tmp_path / "fast.mp4", frames, 60)
+    write_video(tmp_path / "mixed", frames, 24)
+    save_picture(tmp_path / "mixed" / "000007.png", frames[7][:32], overwrite=True)
+    save_openpose(tmp_path / "nobody.json", empty(20, *SIZE))
+    save_openpose(tmp_path / "wide.json", empty(20, 96, 64))
+    for number, (change, reason) in enumerate([
+        ({"driver": short.video}, r"clip_000\.\w+: 12 frames of 64x96, .*expected 20 of one size"),
+        ({"driver_poses": short.poses}, r"clip_000\.json: poses of 12 frames, the driver has 20"),
+        ({"driver": tmp_path / "fast.mp4"}, r"fast\.mp4: 60 frames a second, the video has"),
+        ({"driver": tmp_path / "mixed", "fps": source.open()[0]}, r"mixed: 20 frames of 64x32, 64x96"),
+        ({"driver_poses": tmp_path / "nobody.json"}, r"frames 0\+20 of the driver: a person in 0% of them only"),
+        ({"driver_poses": tmp_path / "wide.json"}, r"wide\.json: poses for pictures of 96x64, the driver has 64x96"),
+    ]):  # fmt: skip
+        assert re.search(reason, reasons(root, tmp_path / str(number), replace(source, **change))), reason
+
+
+def test_a_picture_that_does_not_fit_is_a_reason(root, tmp_path):
     source = find_sources(root / "videos" / "manifest.jsonl")[0]
-    short = find_sources(tmp_path / "short")[0]
+    save_picture(tmp_path / "wide.png", load_picture(source.image)[:48])
+    save_openpose(tmp_path / "nobody.json", empty(1, *SIZE))
+    for number, (change, reason) in enumerate([
+        ({"image": tmp_path / "wide.png"}, r"wide\.png: 64x48, expected the shape of the video, 64x96"),
+        ({"image_pose": source.poses}, r"clip_000\.json: poses of 20 frames, a picture has 1"),
+        ({"image_pose": tmp_path / "nobody.json"}, r"nobody\.json: nobody is in it"),
+    ]):  # fmt: skip
+        assert re.search(reason, reasons(root, tmp_path / str(number), replace(source, **change))), reason
+
+
+def test_a_driver_of_another_size_is_read_in_step_with_every_stretch(root, tmp_path):
+    """Two stretches of every second frame: each has the driver's own frames, as shares of its own picture."""
+    source = find_sources(root / "videos" / "manifest.jsonl")[0]
+    wide = [np.repeat(frame, 2, 1) for frame in read_frames(source.driver)]
+    write_video(tmp_path / "wide", wide, source.open()[0])
     poses = load_openpose(source.driver_poses)
-    save_openpose(tmp_path / "poses.json", poses)
-    for changed, reason in (
-        (replace(source, driver=short.video, driver_poses=short.poses), "poses of 12 frames, the video has 20"),
-        (replace(source, driver=short.video), "ends before the video, at frame 12"),
-        (replace(source, image_pose=source.poses), "poses of 20 frames"),
-    ):
-        good = find_sources(root / "videos" / "manifest.jsonl")[1]
-        result = prepare([changed, good], tmp_path / "data", settings(root / "networks", store="frames"), most_bad=0.5)
-        assert len(result.index.clips) == 1 and reason in result.index.skipped[0][1]
+    points = poses.points * np.array([2, 1], np.float32)
+    save_openpose(tmp_path / "wide.json", replace(poses, points=points, width=2 * poses.width))
+    rate = source.open()[0]
+    other = replace(source, driver=tmp_path / "wide", driver_poses=tmp_path / "wide.json", fps=rate)
+    halved = settings(root / "networks", store="frames", shortest=5, longest=5, most_fps=rate / 2)
+    index = prepare([other], tmp_path / "data", halved).index
+    assert [clip.start for clip in index.clips] == [0, 5]
+    for number in (0, 1):
+        dataset = ClipDataset(tmp_path / "data", 5, ReadSettings(vae=str(root / "networks" / "vae.safetensors")))
+        expected = poses.frames(slice(10 * number, 10 * number + 10, 2)).ipi_keypoints()
+        np.testing.assert_allclose(dataset[Draw(number, 0)].keypoints, expected, atol=1e-3)

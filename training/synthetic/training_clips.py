@@ -17,6 +17,7 @@ from animatex_core.contact_sheet import save_picture
 from animatex_core.pose.io import save_openpose
 from animatex_core.video import write_video
 
+from . import CLIPS_VERSION
 from .body import AnnyModel
 from .cast import draw_human
 from .held_out import FPS, FRAMES
@@ -38,7 +39,7 @@ def write_clips(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model, rows = AnnyModel(), []
-    terms = {"fps": FPS, "source": SOURCE, "licence": LICENSE, "consent": CONSENT}
+    terms = {"fps": FPS, "source": f"{SOURCE}; version {CLIPS_VERSION}", "licence": LICENSE, "consent": CONSENT}
     with Renderer(width, height) as renderer:
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])

@@ -31,7 +31,7 @@ class Boxed:
             self.frames.append(number)
 
     def values(self) -> dict[str, Value]:
-        """See Gauge. The box changes from frame to frame, so no size is told."""
+        """See Gauge. No size is told: the box changes from frame to frame. Raises ValueError: silhouettes are left."""
         self.silhouettes.end()
         told = {"box": "of the true silhouette", "least": LEAST}
         subset = self.silhouettes.subset(self.frames)

@@ -38,7 +38,7 @@ class Colours:
             self.frames.append(number)
 
     def values(self) -> dict[str, Value]:
-        """See Gauge."""
+        """See Gauge. Raises ValueError: silhouettes are left."""
         self.silhouettes.end()
         if not self.found:
             return {}

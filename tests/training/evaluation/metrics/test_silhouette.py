@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from animatex_training.evaluation.metrics.boxed import Boxed
+from animatex_training.evaluation.metrics.colours import Colours
 from animatex_training.evaluation.metrics.presets import ClipMeter
-from animatex_training.evaluation.metrics.silhouette import compare, dilated
+from animatex_training.evaluation.metrics.silhouette import Silhouette, compare, dilated
 
 NAMES = ("silhouette_iou", "extra_limb_rate", "missing_part_rate")
 
@@ -76,9 +78,17 @@ def test_a_background_that_is_not_plain_needs_a_function():
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_number_of_silhouettes_is_that_of_frames(count):
+@pytest.mark.parametrize(
+    "gauge",
+    [Silhouette, lambda masks: Colours(masks, drawn(BODY)), lambda masks: Boxed(masks, [])],
+    ids=["silhouette", "colours", "boxed"],
+)
+def test_the_number_of_silhouettes_is_that_of_frames(gauge, count):
+    made = gauge(iter([BODY] * count))
     with pytest.raises(ValueError, match="nothing is cut"):
-        measure([drawn(BODY)] * 2, [drawn(BODY)] * 2, [BODY] * count)
+        for _ in range(2):
+            made.add(drawn(BODY), drawn(BODY))
+        made.values()
 
 
 def test_silhouettes_of_another_size_are_refused():
