@@ -90,7 +90,8 @@ class _Driver:
             found = f"{len(sizes)} frames of {', '.join(f'{w}x{h}' for w, h in sorted(set(sizes)))}"
             raise ValueError(f"{self.path}: {found}, every {stride}. counted; expected {frames} of one size")
         poses = given_poses(source.driver_poses, frames, stride, "the driver")
-        self.poses = on_canvas(poses, *sizes[0], source.driver_poses, "the driver")
+        width, height = sizes[0]
+        self.poses = on_canvas(poses, width, height, source.driver_poses, "the driver")
         self.frames = islice(source.open_driver(isolated)[1], 0, None, stride)
 
     def stretch(self, span: Span) -> PoseSequence:
