@@ -227,7 +227,8 @@ def test_chunks_change_nothing(monkeypatch):
     monkeypatch.setattr(layers_module, "CHUNK_NUMBERS_CPU", 1 << 40)
     whole = predict(model)
     monkeypatch.setattr(layers_module, "CHUNK_NUMBERS_CPU", 5000)
-    assert relative(predict(model), whole) < 1e-6
+    # Matrix products of another height may sum in another order, which a processor decides: a few bits of float32.
+    assert relative(predict(model), whole) < 1e-5
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 0.05), (torch.float16, 0.006)])
