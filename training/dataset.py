@@ -100,6 +100,7 @@ class ClipDataset(Dataset[Sample]):
         driver = "driver_" if cross and clip.holds("driver_points") else ""
         poses = self._poses(clip, record, window.span)
         drawn = explicit_pose(poses, self.pool, pose_rng, self.settings).poses
+        read = self._poses(clip, record, window.span, driver) if driver else poses
         return Sample(
             clip=record.clip,
             latents=self._latents(clip, record, "latents", "frames", window.span).transpose(0, 1).contiguous(),
@@ -108,7 +109,7 @@ class ClipDataset(Dataset[Sample]):
             reference_pose=self._pose_pictures(reference.poses, record)[0],
             reference_latent=reference.latent,
             image_feature=reference.feature,
-            keypoints=torch.from_numpy(self._poses(clip, record, window.span, driver).ipi_keypoints()),
+            keypoints=torch.from_numpy(read.ipi_keypoints()),
             reference_keypoints=torch.from_numpy(reference.poses.ipi_keypoints())[0],
             features=clip.read(f"{driver}features", window.span).float(),
         )
