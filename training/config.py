@@ -9,7 +9,7 @@ from animatex_core.choices import ReferenceMode
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Sharding = Literal["none", "ddp", "fully_shard"]
-Optimiser = Literal["adamw", "adamw8bit"]
+Optimiser = Literal["adamw", "adamw8bit", "muon"]
 Schedule = Literal["constant", "cosine"]
 Base = Literal["released", "unianimate", "tiny"]
 
@@ -62,13 +62,13 @@ class ObjectiveSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
-    """AdamW with a learning rate for the IPI and one for the rest."""
+    """AdamW, or Muon for weights that multiply, with a learning rate for the IPI and one for the rest."""
 
-    kind: Optimiser = "adamw"
+    kind: Optimiser = "adamw"  # rates and weight decay mean the same to all
     rate: float = 5e-5
     ipi_rate: float = 5e-7
     weight_decay: float = 0.01
-    beta1: float = 0.9
+    beta1: float = 0.9  # of Muon as well
     beta2: float = 0.999
     epsilon: float = 1e-8
     fused: bool = True
@@ -160,7 +160,8 @@ class TrainConfig:
             )
         if self.run.sharding == "fully_shard":
             _no_shares("run.precision", self.run.precision, "fp16", "bf16")
-            _no_shares("optimiser.kind", self.optimiser.kind, "adamw8bit", "adamw")
+            for kind in ("adamw8bit", "muon"):
+                _no_shares("optimiser.kind", self.optimiser.kind, kind, "adamw")
             for half in ("bf16", "fp16"):
                 _no_shares("run.frozen_precision", self.run.frozen_precision, half, "fp32")
 

@@ -1,4 +1,4 @@
-"""What learns and how fast: freezing by patterns, AdamW with two learning rates, warm-up, clipping."""
+"""What learns and how fast: freezing by patterns, AdamW or Muon with two learning rates, warm-up, clipping."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from .config import OptimiserSettings, RunSettings, TrainableSettings
 from .lora import add_lora
+from .muon import MATRICES, Muon
 
 IPI = "ipi."
 HALVES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -71,7 +72,19 @@ def make_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.opt
     }
     if settings.kind == "adamw8bit":
         return _eight_bit(groups, common)
+    if settings.kind == "muon":
+        return Muon(_matrices_apart(groups), fused=settings.fused, **common)
     return torch.optim.AdamW(groups, fused=settings.fused, **common)
+
+
+def _matrices_apart(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each group as two: weights that multiply, and the rest (norms, biases)."""
+    parts = [
+        group | {"params": [p for p in group["params"] if (p.ndim > 1) is matrices], MATRICES: matrices}
+        for group in groups
+        for matrices in (True, False)
+    ]
+    return [part for part in parts if part["params"]]
 
 
 def _eight_bit(groups: list[dict[str, Any]], common: dict[str, Any]) -> torch.optim.Optimizer:

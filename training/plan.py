@@ -22,6 +22,7 @@ SHARE = 0.4
 OVERHEAD = 1.5  # GiB: the driver's own, and what the allocator cannot use again
 # Under autocast most kept tensors are 16 bits wide, what norms read and write is 32.
 HALF_SHARE = 0.6
+OPTIMISER = {"adamw": 8, "adamw8bit": 2, "muon": 4}  # bytes of state a parameter; of Muon those of a matrix
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def plan_of(config: TrainConfig, found: Traced, world: int = 1) -> Plan:
         learning=learning,
         weights=(4 * learning + frozen) // shares + cast,
         gradients=4 * learning // shares,
-        optimiser=(2 if config.optimiser.kind == "adamw8bit" else 8) * learning // shares,
+        optimiser=OPTIMISER[config.optimiser.kind] * learning // shares,
         average=4 * learning // shares if config.optimiser.ema else 0,
         activations=int(_activations(config, trace) * (HALF_SHARE if half else 1)),
         forward=trace.work // config.data.batch,

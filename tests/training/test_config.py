@@ -42,6 +42,7 @@ def test_a_file_over_its_preset_and_the_command_line_over_both(tmp_path):
         ("[run]\nsteps = true", r"run\.steps: expected a whole number, got True"),
         ("[run]\nsteps = 0", r"run\.steps: expected at least 1, got 0"),
         ("[run]\nprecision = 'fp8'", r"run\.precision: expected fp32, bf16 or fp16, got 'fp8'"),
+        ("[optimiser]\nkind = 'muon'\n[run]\nsharding = 'fully_shard'", r"\"muon\" does not go with .*use \"adamw\""),
         ("[run]\nprecision = 'fp16'\nsharding = 'fully_shard'", r"\"fp16\" does not go with .*use \"bf16\""),
         ("[run]\nprecision = 'fp32'\nfrozen_precision = 'bf16'", r"frozen_precision: \"bf16\" does not go with"),
         ("[run]\ncheckpoint_levels = 'all'", r"run\.checkpoint_levels: expected a list"),
