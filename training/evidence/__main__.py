@@ -1,4 +1,4 @@
-"""The command: python -m animatex_training.evidence record | bars | leak | compare | tables | sheet."""
+"""The command: python -m animatex_training.evidence record | bars | leak | driven | compare | tables | sheet."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--sets", type=Path, nargs=2, required=True, help="the two sets, in the same order")
     one.add_argument("--method", default="mini", help="default: %(default)s")
     one.add_argument("--out", type=Path, help="the .json to write")
+    one = command("driven", _driven, "how far the aligned pose, which a model is asked for, is from the true one")
+    one.add_argument("set", type=Path, metavar="SET")
     one = command("compare", _compare, "paired difference of two records, with its interval over characters")
     one.add_argument("records", type=Path, nargs=2, metavar="RECORD")
     one.add_argument("--methods", nargs=2, default=("mini", "mini"), help="one of each record; default: mini mini")
@@ -96,6 +98,13 @@ def _leak(options: argparse.Namespace) -> int:
     if above:
         say(f"above the limit: {', '.join(above)}")
     return 0 if leak.passed else 1
+
+
+def _driven(options: argparse.Namespace) -> None:
+    from .driven import driven_errors, driven_rows
+    from .tables import markdown
+
+    say(markdown(driven_rows(driven_errors(options.set))))
 
 
 def _compare(options: argparse.Namespace) -> None:

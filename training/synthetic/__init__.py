@@ -7,7 +7,9 @@
 3. the lowest point of the feet is as far above the ground, divided by the length of the leg, as the driver's: what
    stands on the ground stands on it in both;
 4. a part that the character lacks is left out and changes nothing else: without arms, the same motion without arms;
-5. the camera is placed by the character's own standing height, and follows the smoothed path of the hips.
+5. the camera is placed by the character's own standing height, and follows the smoothed path of the hips;
+6. in the benchmark it is moved, by the same for all frames, so that the feet rest where they are in the character's
+   picture: a driver does not say where in the frame somebody else shall stand.
 
 So the lengths are the character's and the motion is the driver's, and both pictures follow from one seed. The modules:
 `motion` (what is handed on; read from files by `bvh` and `deepmimic`), `body` (a human of any shape), `figures`
@@ -18,5 +20,5 @@ Nothing here is needed to animate or to train; its packages are the extra "synth
 """
 
 # Raised when the same seed gives another picture: VERSION in the benchmark, CLIPS_VERSION in clips and stills.
-VERSION = 1
+VERSION = 2
 CLIPS_VERSION = 2

@@ -45,7 +45,7 @@ def write_benchmark(
             image = film(renderer, member.puppet, standing(), member.looks.background)
             shape = {key: round(value, 3) for key, value in factors(member.puppet, adult).items()}
             for name, motion in motions.items():
-                clip = film(renderer, member.puppet, motion, member.looks.background)
+                clip = film(renderer, member.puppet, motion, member.looks.background, picture=image.poses)
                 names.append(f"{member.name}-{name}")
                 facts = {"character": member.name, "kind": member.kind, "motion": name, "shape": shape}
                 _write_case(folder / names[-1], image, clip, driven[name], facts)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from animatex_core.pose import keypoints
+from animatex_core.pose.figure import figure
+from animatex_core.pose.placement import FEET, rest, supports
 
 from .motion import Motion
 from .puppet import POINTS, Puppet
@@ -15,6 +17,7 @@ from .render import Renderer
 _FILL = 0.70  # of the picture's height that the standing character takes
 _MIDDLE = 0.57  # where in the standing height the camera looks: arms above the head stay in the picture
 _DISTANCE = 4.0  # of the camera, in standing heights
+_MOVES = 3  # of the camera, until the feet rest where they shall: perspective makes more than one of it
 _TURNED = 0.25  # eyes and nose of a face are seen while it looks at most so much away (sine)
 
 
@@ -72,14 +75,43 @@ def _views(camera: np.ndarray, standing: float, width: int, height: int) -> np.n
     return view @ moved
 
 
-def film(renderer: Renderer, puppet: Puppet, motion: Motion, background: tuple[float, float, float]) -> Clip:
-    """The pictures of a character in a motion, at the size of the renderer."""
+def film(
+    renderer: Renderer,
+    puppet: Puppet,
+    motion: Motion,
+    background: tuple[float, float, float],
+    picture: keypoints.PoseSequence | None = None,
+) -> Clip:
+    """The pictures of a character in a motion, at the size of the renderer.
+
+    picture: joints of the character in a picture of that size; the clip is framed like it (rule 6).
+    """
     placed = place(puppet, motion)
     width, height = renderer.width, renderer.height
+    if picture is not None:
+        placed = framed(placed, puppet, picture)
     views = _views(placed.camera, puppet.standing, width, height)
     frames, cover = renderer.draw(placed.vertices, puppet.faces, puppet.colours, views, np.array(background))
     pixels = project(placed.points, placed.camera, puppet.standing, width, height)
     return Clip(frames, cover > 0.5, _poses(pixels, placed.front, width, height, motion.fps), background)
+
+
+def framed(placed: Placed, puppet: Puppet, picture: keypoints.PoseSequence) -> Placed:
+    """Rule 6: the camera moved, the same for all frames, until the feet rest where they are in the picture."""
+    width, height = picture.width, picture.height
+    scale, camera = _FILL * height / puppet.standing, placed.camera
+    goal = _feet(picture, scale * puppet.leg)
+    for _ in range(_MOVES):
+        pixels = project(placed.points, camera, puppet.standing, width, height)
+        off = _feet(_poses(pixels, placed.front, width, height, 1.0), scale * puppet.leg) - goal
+        camera = camera + np.array([off.real, 0, -off.imag]) / scale
+    return replace(placed, camera=camera)
+
+
+def _feet(poses: keypoints.PoseSequence, leg: float) -> complex:
+    """Where the feet rest, x + iy in pixels, as the alignment of poses has it. leg: in pixels."""
+    body = figure(poses)
+    return complex(rest(supports(body, np.array([leg], np.float32))[FEET], body)[0])
 
 
 def _poses(pixels: np.ndarray, front: np.ndarray, width: int, height: int, fps: float) -> keypoints.PoseSequence:

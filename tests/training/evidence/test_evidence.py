@@ -9,6 +9,7 @@ from animatex_training.evaluation.records import Bench, CaseScores, MethodScores
 from animatex_training.evaluation.settings import Options
 from animatex_training.evidence.__main__ import main
 from animatex_training.evidence.bars import bar_rows, bars
+from animatex_training.evidence.driven import driven_errors
 from animatex_training.evidence.leak import Leak, Moved, measure_leak, read_leak, write_leak
 from animatex_training.evidence.records import GROUPS, Record, gather, read_record, write_record
 from animatex_training.evidence.sheet import sheet
@@ -154,6 +155,30 @@ def test_the_leak_test_sees_who_wears_the_drivers_clothes(tmp_path, capsys):
     assert main(["leak", *places]) == 1 and "above the limit: mouse" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no method 'x'"):
         measure_leak((one[1], same[1]), (one[0], same[0]), "x")
+
+
+def standing_at(x, y):
+    """A person of 14 joints in two frames, the neck at (x, y)."""
+    body = [(0, -5), (0, 0), (-3, 0), (-4, 4), (-4, 8), (3, 0), (4, 4), (4, 8),
+            (-2, 10), (-2, 16), (-2, 22), (2, 10), (2, 16), (2, 22)]  # fmt: skip
+    points, scores = np.zeros((2, 1, POINTS, 2), np.float32), np.zeros((2, 1, POINTS), np.float32)
+    points[:, 0, :14], scores[:, 0, :14] = np.add(body, (x, y)), 1
+    return PoseSequence(points, scores, 32, 48, 12.0)
+
+
+def test_the_aligned_pose_is_compared_with_the_truth(tmp_path, capsys):
+    folder, _ = write_small(tmp_path, "own", (30, 30, 200), (200, 30, 30))
+    case = folder / "mouse-jump"
+    with pytest.raises(ValueError, match="mouse-jump: needs poses"):
+        driven_errors(folder)
+    save_openpose(case / "driver_poses.json", standing_at(20, 20))
+    save_openpose(case / "image_pose.json", standing_at(12, 18))
+    save_openpose(case / "poses.json", standing_at(12, 18))
+    assert driven_errors(folder)[GROUPS[2]] == pytest.approx([0], abs=1e-5)
+    save_openpose(case / "poses.json", standing_at(15, 22))
+    assert driven_errors(folder)[GROUPS[2]] == pytest.approx([5])
+    assert main(["driven", str(folder)]) == 0
+    assert "| aligned pose to true pose, px | 5.0 | 5.0 |" in capsys.readouterr().out
 
 
 def test_records_and_sheets_come_from_runs(tmp_path):

@@ -5,9 +5,14 @@ import pytest
 from animatex_training.synthetic.body import Human
 from animatex_training.synthetic.cast import draw_looks
 from animatex_training.synthetic.figures import OBJECTS, Build, Figure
+from animatex_training.synthetic.motion import standing
 from animatex_training.synthetic.skeleton import INDEX, rest_direction
-from animatex_training.synthetic.stage import place, project
+from animatex_training.synthetic.stage import framed, place, project
 
+from animatex_core.pose.figure import figure
+from animatex_core.pose.keypoints import POINTS, PoseSequence
+from animatex_core.pose.placement import FEET, rest, supports
+from animatex_core.pose.realign import realign
 from tests.training.synthetic.recordings import wild_motion
 
 CLOTHES = draw_looks(np.random.default_rng(0)).clothes
@@ -106,3 +111,34 @@ def test_a_standing_character_fills_the_picture_the_same_whatever_its_size():
 def test_unknown_shapes_of_humans_are_refused(humans):
     with pytest.raises(ValueError, match="no such phenotype: age_of_reason"):
         Human(humans[0].model, {"age_of_reason": 1.0}, CLOTHES)
+
+
+def film_joints(placed, puppet):
+    pixels = project(placed.points, placed.camera, puppet.standing, 128, 192)[:, None]
+    points, scores = np.zeros((len(pixels), 1, POINTS, 2), np.float32), np.zeros((len(pixels), 1, POINTS), np.float32)
+    seen = ~np.isnan(pixels[..., 0])
+    points[:, :, :20], scores[:, :, :20] = np.where(seen[..., None], pixels, 0), seen
+    return PoseSequence(points, scores, 128, 192, 12.0)
+
+
+def resting_feet(poses, puppet):
+    body, leg = figure(poses), 0.7 * 192 / puppet.standing * puppet.leg
+    return rest(supports(body, np.array([leg], np.float32))[FEET], body)[0]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_clip_is_framed_so_that_alignment_finds_its_place(name):
+    """Rule 6: else the pose that drives lies beside the truth, and right answers are scored as errors."""
+    puppet, motion = Figure(SHAPES[name], CLOTHES), wild_motion()
+    picture = film_joints(place(puppet, standing()), puppet)
+    placed = place(puppet, motion)
+    moved = framed(placed, puppet, picture)
+    np.testing.assert_allclose(np.ptp(moved.camera - placed.camera, axis=0), 0, atol=1e-12)
+    off = {}
+    for kind, one in (("as filmed", placed), ("framed", moved)):
+        truth = film_joints(one, puppet)
+        aligned = realign(truth, picture, mode="full").poses
+        off[kind] = float(np.hypot(*np.median((aligned.points - truth.points)[truth.present], axis=0)))
+    assert off["framed"] < 0.5 * off["as filmed"], off  # what is left: lengths measured in a wild motion
+    feet = [resting_feet(poses, puppet) for poses in (film_joints(moved, puppet), picture)]
+    assert abs(feet[0] - feet[1]) < 0.05

@@ -1,0 +1,44 @@
+"""How far the pose that drives is from the truth, when it is aligned: no model that does as it is told comes nearer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from animatex_core.pose.io import load_openpose
+from animatex_core.pose.realign import realign
+
+from ..evaluation.cases import Case, open_set
+from .records import GROUPS, group_of
+
+BODY = slice(0, 14)  # the points that joint errors are of
+
+
+def driven_errors(benchmark: Path) -> dict[str, list[float]]:
+    """By group, the mean distance of the body's joints in pixels of the set's own pictures, one number a case.
+
+    Raises ValueError naming a case without the truth's poses, the driver's or the picture's.
+    """
+    found = open_set(benchmark)
+    errors: dict[str, list[float]] = {group: [] for group in GROUPS}
+    for name in found.cases:
+        case = found.open(name)
+        errors[group_of(case.facts)].append(_error(case))
+    return {group: values for group, values in errors.items() if values}
+
+
+def driven_rows(errors: dict[str, list[float]]) -> list[list[str]]:
+    """A table of one row: all cases, and every group."""
+    every = [value for values in errors.values() for value in values]
+    means = [f"{np.mean(values):.1f}" for values in (every, *errors.values())]
+    return [["", "all", *errors], ["aligned pose to true pose, px", *means]]
+
+
+def _error(case: Case) -> float:
+    if case.poses is None or case.driver_poses is None or case.image_pose is None:
+        raise ValueError(f"{case.name}: needs poses.json, driver_poses.json and image_pose.json")
+    truth, driver, picture = map(load_openpose, (case.poses, case.driver_poses, case.image_pose))
+    aligned = realign(driver, picture, mode="full").poses
+    seen = (truth.present & aligned.present)[:, 0, BODY]
+    return float(np.linalg.norm(truth.points - aligned.points, axis=-1)[:, 0, BODY][seen].mean())
