@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -56,15 +56,8 @@ def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
 def make_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """The optimiser over what learns: the IPI in one group, the rest in another."""
     own = trainable(network)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for n, p in own.items() if not n.startswith(IPI)], "lr": settings.rate, "rate": settings.rate},
-        {
-            "params": [p for n, p in own.items() if n.startswith(IPI)],
-            "lr": settings.ipi_rate,
-            "rate": settings.ipi_rate,
-        },
-    ]
-    groups = [group for group in groups if group["params"]]
+    ipi, rest = ({n: p for n, p in own.items() if n.startswith(IPI) is inside} for inside in (True, False))
+    groups = [*_group(rest, settings.rate, settings.kind), *_group(ipi, settings.ipi_rate, settings.kind)]
     common: dict[str, Any] = {
         "betas": (settings.beta1, settings.beta2),
         "eps": settings.epsilon,
@@ -73,18 +66,22 @@ def make_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.opt
     if settings.kind == "adamw8bit":
         return _eight_bit(groups, common)
     if settings.kind == "muon":
-        return Muon(_matrices_apart(groups), fused=settings.fused, **common)
+        return Muon(groups, fused=settings.fused, **common)
     return torch.optim.AdamW(groups, fused=settings.fused, **common)
 
 
-def _matrices_apart(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each group as two: weights that multiply, and the rest (norms, biases)."""
-    parts = [
-        group | {"params": [p for p in group["params"] if (p.ndim > 1) is matrices], MATRICES: matrices}
-        for group in groups
-        for matrices in (True, False)
-    ]
-    return [part for part in parts if part["params"]]
+def _group(own: Mapping[str, nn.Parameter], rate: float, kind: str) -> list[dict[str, Any]]:
+    """What learns at one rate; for Muon in two groups, the second of weights that multiply."""
+    rates = {"lr": rate, "rate": rate}
+    if kind != "muon":
+        return [{"params": list(own.values()), **rates}] if own else []
+    parts = ([p for n, p in own.items() if _multiplies(n, p) is matrices] for matrices in (False, True))
+    return [{"params": part, MATRICES: number == 1, **rates} for number, part in enumerate(parts) if part]
+
+
+def _multiplies(name: str, parameter: nn.Parameter) -> bool:
+    """Whether it is the matrix of a linear layer, a convolution or an adapter, and no learned token or filter."""
+    return parameter.ndim > 1 and name.endswith((".weight", ".lora_down", ".lora_up"))
 
 
 def _eight_bit(groups: list[dict[str, Any]], common: dict[str, Any]) -> torch.optim.Optimizer:

@@ -96,6 +96,15 @@ def test_two_processes_equal_one(one_process, two, tmp_path, sharding):
     assert all(torch.equal(p, found.tensors["model"][n]) for n, p in alone.parameters.items())
 
 
+def test_muon_keeps_two_processes_together(two, tmp_path):
+    """Each works out its own update in bfloat16: the same, bit for bit, and nearly that of one process."""
+    sums = [json.loads((two.folder / f"muon/facts-{rank}.json").read_text())["sum"] for rank in range(2)]
+    assert sums[0] == sums[1]
+    settings = small_config(run={"steps": STEPS}, data={"batch": 2, "accumulate": 2}, optimiser={"kind": "muon"})
+    Trainer(settings, fake_data(), tmp_path, Ranks(), torch.device("cpu")).run()
+    assert torch.allclose(torch.tensor(losses(two.folder / "muon")), torch.tensor(losses(tmp_path)), rtol=1e-3, atol=0)
+
+
 def test_when_one_process_is_killed_the_other_ends_with_an_error(two):
     assert two.killed == -signal.SIGKILL
     assert two.survived not in (0, None, -signal.SIGKILL) and two.seconds < 60

@@ -101,6 +101,28 @@ def test_the_update_is_as_long_as_said():
     assert 0.65 * 0.2 * 0.01 < length < 1.25 * 0.2 * 0.01
 
 
+def test_steps_with_infinities_are_left_out_while_the_scale_is_found():
+    """As fp16 has them at first: GradScaler has to skip the matrices too."""
+    network, scaler = Small(), torch.amp.GradScaler("cpu", init_scale=2.0)
+    optimiser = make_optimiser(network, OptimiserSettings(kind="muon", rate=0.01, ipi_rate=0.01))
+    before = [p.detach().clone() for p in network.parameters()]
+    scaler.scale(torch.ones(()))
+    network.gradients(0)
+    network.conv.weight.grad[0, 0, 0, 0] = torch.inf
+    scaler.unscale_(optimiser)
+    scaler.step(optimiser)
+    assert all(torch.equal(p, b) for p, b in zip(network.parameters(), before, strict=True))
+    assert not optimiser.state
+
+
+def test_learned_tokens_and_filters_are_no_matrices():
+    network = nn.Module()
+    network.query, network.linear = nn.Parameter(torch.ones(1, 4, 8)), nn.Linear(3, 2)
+    groups = make_optimiser(network, OptimiserSettings(kind="muon")).param_groups
+    assert [[p.shape for p in group["params"]] for group in groups if group["matrices"]] == [[(2, 3)]]
+    assert [[p.shape for p in group["params"]] for group in groups if not group["matrices"]] == [[(1, 4, 8), (2,)]]
+
+
 def test_without_a_gradient_nothing_moves():
     network = Small()
     optimiser = make_optimiser(network, OptimiserSettings(kind="muon", rate=0.01, weight_decay=0.1))

@@ -1,7 +1,7 @@
 """A process of small distributed runs: python two_processes.py FOLDER, with torchrun's variables set.
 
-One after the other, in FOLDER/ddp and FOLDER/fully_shard: three steps, a checkpoint, losses and kinds of parameters as
-JSON. Then process 1 writes a file and kills itself after a step, and process 0 goes on with another step.
+One after the other, in FOLDER/ddp, FOLDER/fully_shard and FOLDER/muon: three steps, a checkpoint, losses and kinds of
+parameters as JSON. Then process 1 writes a file and kills itself after a step, and process 0 goes on with another step.
 """
 
 import json
@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from animatex_training.sharding import processes
+from animatex_training.sharding import processes, whole
 from animatex_training.trainer import Trainer
 
 from tests.training.fakes import fake_data, small_config
@@ -25,21 +25,23 @@ KINDS = ("ddp", "fully_shard")
 CPU = torch.device("cpu")
 
 
-def settings(sharding):
+def settings(sharding, kind="adamw"):
     return small_config(
+        optimiser={"kind": kind},
         run={"steps": STEPS, "sharding": sharding, "timeout": 40},
         data={"batch": 1, "accumulate": 2},
         watch={"sample_every": 3, "samples": 1, "sampling_steps": 1},
     )
 
 
-def train(folder, sharding, ranks):
-    trainer = Trainer(settings(sharding), fake_data(batch=1), folder, ranks, CPU)
+def train(folder, sharding, ranks, kind="adamw"):
+    trainer = Trainer(settings(sharding, kind), fake_data(batch=1), folder, ranks, CPU)
     trainer.run()
     facts = {
         "sharded": all(isinstance(p, DTensor) for p in trainer.parameters.values()),
         "local": sum(p.to_local().numel() for p in trainer.parameters.values() if isinstance(p, DTensor)),
         "all": sum(p.numel() for p in trainer.parameters.values()),
+        "sum": sum(float(whole(p).double().abs().sum()) for p in trainer.parameters.values()),
     }
     (folder / f"facts-{ranks.rank}.json").write_text(json.dumps(facts))
 
@@ -59,6 +61,7 @@ def main(folder):
     with processes(CPU, settings("ddp").run.timeout) as ranks:
         for sharding in KINDS:
             train(folder / sharding, sharding, ranks)
+        train(folder / "muon", "ddp", ranks, "muon")
         die(folder / "die", ranks)
 
 

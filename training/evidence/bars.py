@@ -32,8 +32,8 @@ def bars(record: Record, method: str, oracles: Record | None = None, group: str 
     ValueError naming what a record lacks, or when the cases differ.
     """
     known = record if oracles is None else oracles
-    if known.cases != record.cases:
-        raise ValueError("model and oracles were measured on other cases")
+    if not known.same_cases(record):
+        raise ValueError("model and oracles were measured on other cases, or on another version of the set")
 
     def mean(of: Record, name: str, metric: str) -> float:
         return float(of.of(name, metric, group).mean())

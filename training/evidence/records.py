@@ -24,9 +24,9 @@ _DIGITS = 5  # after the point, of what is kept
 
 @dataclass(frozen=True)
 class Record:
-    """setting: of the run, as its options say. cases: names. characters, groups: of each case.
+    """setting: of the run, as its options say. version: of the set, which changes with the right answers. cases: names.
 
-    methods: name -> what it is. values: method -> metric -> value of each case.
+    characters, groups: of each case. methods: name -> what it is. values: method -> metric -> value of each case.
     """
 
     setting: str
@@ -36,6 +36,7 @@ class Record:
     groups: tuple[str, ...]
     methods: Mapping[str, Any]
     values: Mapping[str, Mapping[str, tuple[float, ...]]]
+    version: str = "1"
 
     def of(self, method: str, metric: str, group: str = "") -> np.ndarray:
         """The values of the cases, or of those of one group. Raises ValueError naming what the record lacks."""
@@ -45,6 +46,10 @@ class Record:
             raise ValueError(f"the record has no {metric!r} of {method!r}, only {', '.join(self.values[method])}")
         found = np.array(self.values[method][metric])
         return found if not group else found[np.array([group == other for other in self.groups])]
+
+    def same_cases(self, other: Record) -> bool:
+        """Whether both were measured on the same cases with the same right answers."""
+        return (self.cases, self.version) == (other.cases, other.version)
 
     def has(self, method: str, metric: str) -> bool:
         """Whether there are such values."""
@@ -75,6 +80,7 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Seque
         groups=tuple(group_of(told) for told in facts),
         methods={name: bench.options["methods"][name] for name in wanted},
         values=values,
+        version=str(bench.options.get("set", {}).get("version", "1")),
     )
 
 
@@ -96,6 +102,7 @@ def write_record(path: Path, record: Record) -> None:
     fields = {
         "format": FORMAT,
         "setting": record.setting,
+        "version": record.version,
         "options": dict(record.options),
         "cases": [list(row) for row in zip(record.cases, record.characters, record.groups, strict=True)],
         "methods": dict(record.methods),
@@ -119,7 +126,10 @@ def read_record(path: Path) -> Record:
             name: {metric: tuple(map(float, found)) for metric, found in of_method.items()}
             for name, of_method in fields["values"].items()
         }
-        return Record(fields["setting"], fields["options"], cases, characters, groups, fields["methods"], values)
+        version = str(fields.get("version", "1"))  # not told by records of the first version
+        return Record(
+            fields["setting"], fields["options"], cases, characters, groups, fields["methods"], values, version
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: no record as `record` writes it ({error})") from None
 

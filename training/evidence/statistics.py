@@ -33,8 +33,8 @@ def difference(
     The interval is the percentile bootstrap over characters, drawn whole with all their cases: cases of one character
     are not independent. Raises ValueError when the cases are not the same.
     """
-    if one[0].cases != other[0].cases:
-        raise ValueError("the two records have other cases: differences are paired")
+    if not one[0].same_cases(other[0]):
+        raise ValueError("the two records have other cases, or another version of the set: differences are paired")
     gaps = one[0].of(one[1], metric, group) - other[0].of(other[1], metric, group)
     pairs = zip(one[0].characters, one[0].groups, strict=True)
     names = np.array([character for character, of in pairs if group in ("", of)])

@@ -8,8 +8,9 @@
    stands on the ground stands on it in both;
 4. a part that the character lacks is left out and changes nothing else: without arms, the same motion without arms;
 5. the camera is placed by the character's own standing height, and follows the smoothed path of the hips;
-6. in the benchmark it is moved, by the same for all frames, so that the feet rest where they are in the character's
-   picture: a driver does not say where in the frame somebody else shall stand.
+6. in the benchmark it is shifted sideways and up or down, by the same for all frames, so that the feet rest (as
+   `animatex_core.pose.placement` has it) where they are in the character's picture: a driver does not say where in the
+   frame somebody else shall stand.
 
 So the lengths are the character's and the motion is the driver's, and both pictures follow from one seed. The modules:
 `motion` (what is handed on; read from files by `bvh` and `deepmimic`), `body` (a human of any shape), `figures`
@@ -19,6 +20,7 @@ and silhouettes), `cast` (who there is and which motions are held out), `make` (
 Nothing here is needed to animate or to train; its packages are the extra "synthetic".
 """
 
-# Raised when the same seed gives another picture: VERSION in the benchmark, CLIPS_VERSION in clips and stills.
+# Raised when the same seed gives another picture, also by a change of `placement`: VERSION in the benchmark,
+# CLIPS_VERSION in clips and stills.
 VERSION = 2
 CLIPS_VERSION = 2

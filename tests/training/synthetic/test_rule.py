@@ -142,3 +142,11 @@ def test_a_clip_is_framed_so_that_alignment_finds_its_place(name):
     assert off["framed"] < 0.5 * off["as filmed"], off  # what is left: lengths measured in a wild motion
     feet = [resting_feet(poses, puppet) for poses in (film_joints(moved, puppet), picture)]
     assert abs(feet[0] - feet[1]) < 0.05
+
+
+def test_the_framing_stays_as_it_is():
+    """When this fails the benchmark's pictures change: raise `synthetic.VERSION`, and measure everything again."""
+    puppet, motion = Figure(ADULT, CLOTHES), wild_motion()
+    placed = place(puppet, motion)
+    moved = framed(placed, puppet, film_joints(place(puppet, standing()), puppet)).camera - placed.camera
+    np.testing.assert_allclose(moved[0], (0.1424, 0, 0.2009), atol=1e-3)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from animatex_training.evidence.driven import driven_errors
 from animatex_training.sources import find_sources
 from animatex_training.synthetic.benchmark import write_benchmark
 from animatex_training.synthetic.cast import TRAINING_MOTIONS, draw_looks, redressed
@@ -44,6 +45,7 @@ def test_the_benchmark_is_a_set_of_the_evaluation(body_model, renderer, recordin
     assert len(masks) == 16 and set(np.unique(masks)) == {0, 255}
     poses, driver = load_openpose(case / "poses.json"), load_openpose(case / "driver_poses.json")
     assert len(poses) == len(driver) == 16 and not np.allclose(poses.points, driver.points, atol=5)
+    assert np.mean(driven_errors(tmp_path / "set")["out of range"]) < 4.2  # 3.8 px; 4.7 when clips are not framed
     assert json.loads((case / "case.json").read_text())["facts"]["kind"] == "out of range"
     evaluation = pytest.importorskip("animatex_training.evaluation.cases", reason="the evaluation is not there")
     assert importlib.import_module(evaluation.__name__).validate(tmp_path / "set") == []
