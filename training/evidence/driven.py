@@ -14,6 +14,7 @@ from animatex_core.pose.keypoints import BODY
 from animatex_core.pose.realign import realign
 
 from ..evaluation.cases import Case, open_set
+from ..evaluation.metrics.joints import body_in_picture
 from .records import GROUPS, group_of
 
 
@@ -44,10 +45,9 @@ def _error(case: Case) -> float:
     aligned = realign(driver, picture, mode="full").poses
     if len(aligned) != len(truth):
         raise ValueError(f"{case.name}: {len(truth)} frames in poses.json, {len(aligned)} in driver_poses.json")
-    wanted, found = truth.points[:, 0, BODY], aligned.points[:, 0, BODY]
-    inside = (wanted >= 0).all(-1) & (wanted < (truth.width, truth.height)).all(-1)
-    seen = inside & truth.present[:, 0, BODY] & aligned.present[:, 0, BODY]
+    wanted, there = body_in_picture(truth)
+    seen = there & aligned.present[:, 0, BODY]
     if not seen.any():
         raise ValueError(f"{case.name}: no joint is in poses.json and in driver_poses.json")
-    distances = np.linalg.norm(wanted - found, axis=-1)
+    distances = np.linalg.norm(wanted - aligned.points[:, 0, BODY], axis=-1)
     return float(np.mean([distances[t][seen[t]].mean() for t in np.flatnonzero(seen.any(1))]))

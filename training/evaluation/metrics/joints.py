@@ -35,10 +35,7 @@ def joint_values(
     frames = np.stack(list(made))
     if len(frames) != len(expected):
         raise ValueError(f"{len(frames)} frames in the result, {len(expected)} of poses: nothing is cut")
-    person = expected.person(0)
-    wanted, there = person.points[:, 0, BODY], person.present[:, 0, BODY]
-    inside = (wanted >= 0).all(-1) & (wanted < (expected.width, expected.height)).all(-1)
-    there = there & inside
+    wanted, there = body_in_picture(expected)
     distances = _distances(network.find(frames), wanted, there)
     known = [t for t in range(len(frames)) if there[t].any()]
     if not known:
@@ -53,6 +50,14 @@ def joint_values(
     errors = [float(distances[t][there[t]].mean()) for t in known]
     shares = [float((distances[t][there[t]] <= NEAR * expected.height).mean()) for t in known]
     return {"joint_error": mean_value(errors, told, subset), "joint_pck": mean_value(shares, told, subset)}
+
+
+def body_in_picture(poses: PoseSequence) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [F, 18, 2] of the first person's body in pixels, and which are there and in the picture, bool [F, 18]."""
+    person = poses.person(0)
+    points, there = person.points[:, 0, BODY], person.present[:, 0, BODY]
+    inside = (points >= 0).all(-1) & (points < (poses.width, poses.height)).all(-1)
+    return points, there & inside
 
 
 def _distances(found: np.ndarray, wanted: np.ndarray, there: np.ndarray) -> np.ndarray:
