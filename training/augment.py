@@ -56,11 +56,12 @@ class ReadSettings:
     hands: bool = True  # in the drawn poses
     still: float = 1.0  # share of samples whose reference is the picture given beside the video, where there is one
     cross: float = 1.0  # share of samples whose IPI reads the driver given beside the video, where there is one
+    without_video: float = 0.0  # share of samples whose IPI reads the reference at every frame, as without a video
     vae: str = ""  # encodes data sets that hold frames instead of latents
     validation_share: float = 0.0  # of the videos, held out from training
 
     def __post_init__(self) -> None:
-        for name in ("probability", "still", "cross", "validation_share"):
+        for name in ("probability", "still", "cross", "without_video", "validation_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.settings.{name}: expected 0 to 1, got {getattr(self, name)}")
         if not self.intervals or any(not 1 <= interval <= MAX_INTERVAL for interval in self.intervals):

@@ -26,7 +26,7 @@ from .sample import Draw, Sample
 from .shards import ClipFile, ClipRecord, DatasetError, read_index
 
 _TOLD = ("probability", "realign", "rescale", "body_shoulders", "neck_face", "arms_legs", "add", "drop", "pool")
-_TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share", "still", "cross")
+_TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share", "still", "cross", "without_video")
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,15 @@ class ClipDataset(Dataset[Sample]):
         window_rng, pose_rng, pair_rng = np.random.default_rng(draw.seed).spawn(3)
         frames = self._reference_frames(clip, record)
         window = draw_window(window_rng, record.frames, len(frames), self.frames, self.settings.intervals)
-        still, cross = pair_rng.random(2) < (self.settings.still, self.settings.cross)
+        told = self.settings
+        still, cross, alone = pair_rng.random(3) < (told.still, told.cross, told.without_video)
         reference = self._still(clip, record) if still else None
         reference = reference or self._own(clip, record, window.reference, int(frames[window.reference]))
         driver = "driver_" if cross and clip.holds("driver_points") else ""
         poses = self._poses(clip, record, window.span)
         drawn = explicit_pose(poses, self.pool, pose_rng, self.settings).poses
         read = self._poses(clip, record, window.span, driver) if driver else poses
+        features = clip.read(f"{driver}features", window.span).float()
         return Sample(
             clip=record.clip,
             latents=self._latents(clip, record, "latents", "frames", window.span).transpose(0, 1).contiguous(),
@@ -111,7 +113,7 @@ class ClipDataset(Dataset[Sample]):
             image_feature=reference.feature,
             keypoints=torch.from_numpy(read.ipi_keypoints()),
             reference_keypoints=torch.from_numpy(reference.poses.ipi_keypoints())[0],
-            features=clip.read(f"{driver}features", window.span).float(),
+            features=reference.feature.expand_as(features).contiguous() if alone else features,
         )
 
     def _reference_frames(self, clip: ClipFile, record: ClipRecord) -> Tensor:

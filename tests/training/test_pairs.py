@@ -34,6 +34,16 @@ def root(tmp_path_factory):
     return folder
 
 
+def test_without_a_video_the_ipi_reads_the_reference_at_every_frame(root):
+    told = replace(PLAIN, still=1.0, cross=1.0)
+    read, alone = (ClipDataset(root / "latents", FRAMES, replace(told, without_video=v)) for v in (0.0, 1.0))
+    for seed in range(4):
+        assert differing(read[Draw(0, seed)], alone[Draw(0, seed)]) == {"features"}
+        sample = alone[Draw(0, seed)]
+        assert torch.equal(sample.features, sample.image_feature.expand(FRAMES, -1))
+    assert read.fingerprint != alone.fingerprint
+
+
 def source_of(root, dataset, index):
     return next(s for s in find_sources(root / "videos" / "manifest.jsonl") if s.title == dataset.records[index].video)
 

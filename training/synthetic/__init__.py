@@ -13,9 +13,10 @@
    frame somebody else shall stand.
 
 So the lengths are the character's and the motion is the driver's, and both pictures follow from one seed. The modules:
-`motion` (what is handed on; read from files by `bvh` and `deepmimic`), `body` (a human of any shape), `figures`
-(characters of our own: big heads, no arms, short legs, objects with limbs), `render` and `stage` (pictures, joints
-and silhouettes), `cast` (who there is and which motions are held out), `make` (the command).
+`motion` (what is handed on; read by `bvh` and `deepmimic`), `body` (a human of any shape), `proportions` (and
+of lengths that people do not have), `figures` (characters of our own: big heads, no arms, short legs, objects with
+limbs), `render` and `stage` (pictures, joints and silhouettes), `cast` (who there is and which motions are held out),
+`__main__` (the commands).
 
 Nothing here is needed to animate or to train; its packages are the extra "synthetic".
 """
@@ -23,4 +24,4 @@ Nothing here is needed to animate or to train; its packages are the extra "synth
 # Raised when the same seed gives another picture, also by a change of `placement`: VERSION in the benchmark,
 # CLIPS_VERSION in clips and stills.
 VERSION = 2
-CLIPS_VERSION = 2
+CLIPS_VERSION = 3

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 
 from animatex_core.pose.keypoints import toes_from_feet
+from animatex_core.pose.rescale import Rescale
+from animatex_core.pose.skeleton import part_points
 
 from .missing import explain
+from .proportions import bone_scales, missing_bones, skin
 from .puppet import LEFT_EYE, POINTS, RIGHT_EYE, Posed
 from .skeleton import INDEX, SIDES, rest_direction, turn_between
 
@@ -53,6 +56,21 @@ class AnnyModel:
         bones, weights = self.net.vertex_bone_indices, self.net.vertex_bone_weights
         return np.asarray(bones.gather(1, weights.argmax(1, keepdim=True))[:, 0])
 
+    @cached_property
+    def parents(self) -> list[int]:
+        """Of each bone, -1 for the first; a bone comes after its parent."""
+        return [int(parent) for parent in self.net.bone_parents]
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The bones that move each vertex, and their shares: both [V, n]."""
+        return {"bones": self.net.vertex_bone_indices.numpy(), "shares": self.net.vertex_bone_weights.numpy()}
+
+    def named(self, vertices: np.ndarray) -> np.ndarray:
+        """The named points of vertices [F, V, 3]."""
+        with torch.no_grad():
+            return self.regressor({"vertices": torch.from_numpy(vertices).float()}).numpy()
+
     def run(self, poses: np.ndarray, shape: Mapping[str, float]) -> dict[str, np.ndarray]:
         """Vertices, rest heads of bones and named points of poses [F, bones, 4, 4] of one shape."""
         values = {name: torch.full((len(poses),), float(value)) for name, value in shape.items()}
@@ -70,10 +88,17 @@ class AnnyModel:
 class Human:
     """One shape of body in one set of clothes; a `Puppet`.
 
-    clothes: colours in 0..1 by part (skin, hair, shirt, sleeves, hands, trousers, shins, shoes, eyes).
+    clothes: colours in 0..1 by part (skin, hair, shirt, sleeves, hands, trousers, shins, shoes, eyes). proportions:
+    factors on the lengths of the shape; of `drop`, arms and their parts are left out. None: the shape as it is.
     """
 
-    def __init__(self, model: AnnyModel, shape: Mapping[str, float], clothes: Mapping[str, tuple[float, float, float]]):
+    def __init__(
+        self,
+        model: AnnyModel,
+        shape: Mapping[str, float],
+        clothes: Mapping[str, tuple[float, float, float]],
+        proportions: Rescale | None = None,
+    ):
         unknown = set(shape) - set(PHENOTYPES)
         if unknown:
             raise ValueError(f"no such phenotype: {', '.join(sorted(unknown))}; known: {', '.join(PHENOTYPES)}")
@@ -81,6 +106,13 @@ class Human:
         bones = len(model.bones)
         rest = model.run(np.tile(np.eye(4), (1, bones, 1, 1)), shape)
         self._turn = _from_our_rest(model.bones, rest["rest"])
+        self._rest, self._scales = rest, None
+        gone = np.zeros(bones, bool)
+        self._gone = np.zeros(POINTS, bool)
+        if proportions is not None:
+            self._scales = bone_scales(model.bones, rest["heads"][0], proportions)
+            gone = missing_bones(model.bones, proportions)
+            self._gone = part_points(proportions.drop)[:POINTS] if gone.any() else self._gone
         straight = self._run(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
         vertices = straight["vertices"][0]
         head = dict(zip(model.bones, straight["heads"][0], strict=True))
@@ -88,7 +120,7 @@ class Human:
             sum(np.linalg.norm(head[f"Left{a}"] - head[f"Left{b}"]) for a, b in (("UpLeg", "Leg"), ("Leg", "Foot")))
         )
         self.standing = float(np.ptp(vertices[:, 2]))
-        self.faces = model.faces
+        self.faces = model.faces[~gone[model.dominant][model.faces].all(1)]
         names = np.array(model.bones)[model.dominant]
         self.soles = np.flatnonzero(np.char.endswith(names, "Foot") | np.char.endswith(names, "ToeBase"))
         self.colours = _dress(names, vertices, self._points(straight)[0], clothes)
@@ -103,6 +135,12 @@ class Human:
     def _run(self, rotations: np.ndarray) -> dict[str, np.ndarray]:
         bones = self.model.bones
         world = np.stack([rotations[:, INDEX[_FOLLOWS.get(b, b)]] @ self._turn[b] for b in bones], 1)
+        if self._scales is not None:
+            model, rest = self.model, self._rest
+            vertices, heads = skin(
+                rest["vertices"][0], rest["heads"][0], world, model.parents, self._scales, model.weights
+            )
+            return {"vertices": vertices, "heads": heads, "named": model.named(vertices)}
         poses = np.tile(np.eye(4), (len(rotations), len(bones), 1, 1))
         for number, parent in enumerate(self.model.net.bone_parents):
             own = world[:, number]
@@ -119,6 +157,7 @@ class Human:
         feet = named[:, [labels.index(name) for name in _FEET]]
         for axes in ([0, 1], [1, 2]):  # two coordinates at a time
             points[:, 18:, axes] = toes_from_feet(feet[..., axes], np.ones(feet.shape[:2]))[0]
+        points[:, self._gone] = np.nan
         return points
 
 

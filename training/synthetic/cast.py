@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from animatex_core.pose.pool import TABLE, Augmentation
 
 from .body import PHENOTYPES, AnnyModel, Human
 from .figures import EARS, OBJECTS, Build, Figure
@@ -16,6 +18,8 @@ TRAINING_MOTIONS = ("01_01", "01_03", "backflip", "cartwheel", "dance_a", "run",
 _SKINS = ((0.97, 0.84, 0.74), (0.89, 0.70, 0.57), (0.76, 0.56, 0.42), (0.58, 0.40, 0.28), (0.40, 0.27, 0.19))
 _HAIR = ((0.09, 0.07, 0.06), (0.28, 0.17, 0.10), (0.55, 0.36, 0.17), (0.86, 0.70, 0.36),
          (0.62, 0.22, 0.10), (0.75, 0.75, 0.77))  # fmt: skip
+# The ranges are those of the EPI's random rescaling; each operation comes more often than there, for fewer bodies.
+_RESCALING = Augmentation(table=tuple(replace(line, chance=0.7) for line in TABLE))
 _APART = 0.45  # least distance of the background's colour from clothes and skin
 
 
@@ -62,6 +66,12 @@ def draw_human(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Look
     """A random human."""
     looks = draw_looks(rng)
     return Human(model, draw_shape(rng), looks.clothes), looks
+
+
+def draw_rescaled(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Looks]:
+    """A random human whose lengths are rescaled as the EPI rescales poses in training; half in any colour of skin."""
+    looks = draw_looks(rng, human=rng.random() < 0.5)
+    return Human(model, draw_shape(rng), looks.clothes, replace(_RESCALING.sample(rng), add=())), looks
 
 
 def draw_figure(rng: np.random.Generator) -> tuple[Puppet, Looks]:

@@ -1,7 +1,8 @@
 """Clips of humans for training: pictures, exact poses, and a manifest that `animate-x-train prepare` reads.
 
 Each is the right answer of a cross-driven pair: beside it are the character standing, which is the reference, and
-another human in the same motion, in other clothes and before another background, who drives.
+another human in the same motion, in other clothes and before another background, who drives. Drivers are shaped like
+people; of the characters a share has proportions that the EPI's random rescaling makes of a human.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from animatex_core.video import write_video
 
 from . import CLIPS_VERSION
 from .body import AnnyModel
-from .cast import draw_human
+from .cast import draw_human, draw_rescaled
 from .held_out import FPS, FRAMES
 from .motion import Motion, standing
 from .render import Renderer
@@ -30,11 +31,12 @@ MANIFEST = "manifest.jsonl"
 
 
 def write_clips(
-    folder: Path, recordings: Mapping[str, Motion], *, bodies: int, each: int, seed: int,
+    folder: Path, recordings: Mapping[str, Motion], *, bodies: int, each: int, seed: int, rescaled: float = 0.75,
     width: int = 128, height: int = 192, progress: Callable[[int, int], None] | None = None,
 ) -> Path:  # fmt: skip
     """So many humans with `each` clips of 16 frames, and a driver for each clip; returns the manifest, written last.
 
+    rescaled: the share of the humans that have other proportions.
     A body and its clips depend on the seed and its number alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,7 @@ def write_clips(
     with Renderer(width, height) as renderer:
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])
-            who, looks = draw_human(model, rng)
+            who, looks = (draw_rescaled if rng.random() < rescaled else draw_human)(model, rng)
             image = film(renderer, who, standing(), looks.background)
             save_picture(folder / f"human_{body:04d}.png", image.frames[0], overwrite=True)
             save_openpose(folder / f"human_{body:04d}.json", image.poses)

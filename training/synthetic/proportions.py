@@ -1,0 +1,91 @@
+"""Humans of other proportions: the body model's mesh, whose bones have sizes of their own.
+
+The factors are those by which the Explicit Pose Indicator rescales a pose (paper, section 3.2; `Rescale`). There the
+drawn pose changes and the picture does not; here both do, since the body is rendered: what random rescaling can make of
+a skeleton is made of the human.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from animatex_core.pose.rescale import Rescale
+
+_LIMBS = {"Shoulder": "shoulders", "ForeArm": "arms", "Arm": "arms", "UpLeg": "legs", "Leg": "legs"}
+_CHILD = {"Shoulder": "Arm", "Arm": "ForeArm", "ForeArm": "Hand", "UpLeg": "Leg", "Leg": "Foot"}
+_ENDS = {
+    "Foot": "legs",
+    "ToeBase": "legs",
+    "Hand": "arms",
+    "Thumb": "arms",
+    "FingerBase": "arms",
+    "HandFinger1": "arms",
+}
+# What is missing in a picture when a part of skeleton.PARTS is dropped: bones whose faces are not drawn. Legs stay:
+# feet carry the contact with the ground (rule 3).
+_FINGERS = ("Hand", "Thumb", "FingerBase", "HandFinger1")
+_MISSING = {"arms": ("Arm", "ForeArm", *_FINGERS), "forearms": ("ForeArm", *_FINGERS), "hands": _FINGERS}
+_SIDED = {"arm": "arms", "forearm": "forearms"}
+
+
+def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale) -> np.ndarray:
+    """A symmetric matrix [bones, 3, 3] for each bone, in the rest pose of heads `rest` [bones, 3] (x sideways, z up).
+
+    Limbs take their factor along the bone and its root across; feet and hands take the root both ways.
+    """
+    at = dict(zip(bones, rest, strict=True))
+    wide = np.sqrt(shape.shoulders)
+    scales = np.tile(np.eye(3), (len(bones), 1, 1))
+    for number, bone in enumerate(bones):
+        part = bone.removeprefix("Left").removeprefix("Right")
+        if part in _LIMBS:
+            factor = float(getattr(shape, _LIMBS[part]))
+            along = at[bone[: -len(part)] + _CHILD[part]] - at[bone]
+            along /= np.linalg.norm(along)
+            scales[number] = np.sqrt(factor) * np.eye(3) + (factor - np.sqrt(factor)) * np.outer(along, along)
+        elif ending := next((end for end in _ENDS if bone.endswith(end)), None):
+            scales[number] *= np.sqrt(getattr(shape, _ENDS[ending]))
+        elif bone in ("LowerBack", "Spine", "Spine1"):
+            scales[number] = np.diag([shape.shoulders, wide, shape.body])
+        elif bone in ("Hips", "LHipJoint", "RHipJoint"):
+            scales[number] = np.diag([wide, wide, shape.body])
+        elif bone in ("Neck", "Neck1"):
+            scales[number] = np.diag([1.0, 1.0, shape.neck])
+        elif bone == "Head":
+            scales[number] *= shape.face
+    return scales
+
+
+def skin(
+    vertices: np.ndarray, rest: np.ndarray, world: np.ndarray, parents: list[int], scales: np.ndarray,
+    weights: Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Linear blend skinning with sized bones: vertices [F, V, 3] and heads [F, bones, 3].
+
+    vertices [V, 3] and heads `rest` [bones, 3] are at rest; world [F, bones, 3, 3] turns each bone from there.
+    weights: "bones" and "shares" [V, n], the bones that move a vertex and by how much. Bones come after their parents.
+    """
+    moved = world @ scales
+    heads = np.zeros((len(world), len(rest), 3))
+    for number, parent in enumerate(parents):
+        if parent >= 0:
+            heads[:, number] = heads[:, parent] + moved[:, parent] @ (rest[number] - rest[parent])
+    bones, shares = weights["bones"], weights["shares"]
+    found = np.zeros((len(world), len(vertices), 3))
+    for which, share in zip(bones.T, shares.T, strict=True):
+        local = np.einsum("fvij,vj->fvi", moved[:, which], vertices - rest[which])
+        found += share[:, None] * (local + heads[:, which])
+    return found, heads
+
+
+def missing_bones(bones: list[str], shape: Rescale) -> np.ndarray:
+    """Which bones [bones] have nothing about them, for the parts that the shape drops."""
+    gone = np.zeros(len(bones), bool)
+    for part in shape.drop:
+        side, _, limb = part.rpartition(" ")
+        ends = _MISSING.get(_SIDED.get(limb, limb), ())
+        short = side[:1].upper()
+        gone |= [bone.endswith(ends) and bone.startswith((side.capitalize(), short) if side else "") for bone in bones]
+    return gone
