@@ -75,6 +75,8 @@ def _add_clip(clip: argparse._ArgumentGroup) -> None:
         default=default.align,
         help="fit the motion to the body in --reference-pose (EPI): every bone, or the whole figure; default: off",
     )
+    words = "with --align: do not draw what the pose of the reference lacks (a character without arms)"
+    clip.add_argument("--drop-absent", action="store_true", help=words)
     clip.add_argument("--no-hands", dest="hands", action="store_false", help="do not draw hands")
 
 
@@ -165,8 +167,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         included.settings_for(options.model), **{name: value for name, value in given.items() if value is not None},
         start=options.start, stride=options.stride, fps=options.fps, seed=options.seed, fit=options.fit,
         reference_mode=options.reference_mode, ipi_source=options.ipi_source, align=options.align,
-        hands=options.hands, window=options.window, overlap=options.overlap, closed_loop=options.loop,
-        shared_noise=options.shared_noise,
+        drop_absent=options.drop_absent, hands=options.hands, window=options.window, overlap=options.overlap,
+        closed_loop=options.loop, shared_noise=options.shared_noise,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def _drawn(motion: Motion, given: PoseSequence | None, anchor: PoseSequence | No
         if anchor is None:
             LOG.warning("The reference has no pose: the motion drives as it is, not fitted.")
             return motion
-        done = realign(motion.poses, anchor, mode=settings.align)
+        done = realign(motion.poses, anchor, mode=settings.align, drop_absent=settings.drop_absent)
         LOG.info("%s", done.summary())
         given = done.poses
     return motion if given is None else Motion(given, None, motion.fps)

@@ -17,8 +17,9 @@ class Settings:
 
     width, height: of the result, multiples of 8. frames: how many at most. stride: every which driving frame.
     fps: of the result; None takes the driver's divided by the stride. ipi_source: None takes the video when there is
-    one. align: how the poses are fitted to the character before they are drawn. window: frames denoised together, None
-    for all of them in one go as the released program does. overlap: frames that windows share, None for a quarter of
+    one. align: how the poses are fitted to the character before they are drawn. drop_absent: parts that the reference's
+    pose lacks are taken away from the fitted poses. window: frames denoised together, None for all of them in one go as
+    the released program does. overlap: frames that windows share, None for a quarter of
     the window and at most 8. closed_loop: the end joins the start. shared_noise: windows start from the same noise in
     another order, so that they agree more.
     """
@@ -36,6 +37,7 @@ class Settings:
     reference_mode: ReferenceMode = "released"
     ipi_source: IPISource | None = None
     align: AlignMode = "off"
+    drop_absent: bool = False
     hands: bool = True
     window: int | None = None
     overlap: int | None = None
@@ -60,6 +62,10 @@ class Settings:
         _one_of("fit", self.fit, get_args(FitMode))
         _one_of("reference mode", self.reference_mode, get_args(ReferenceMode))
         _one_of("align", self.align, get_args(AlignMode))
+        if self.drop_absent and self.align == "off":
+            raise ValueError(
+                "drop_absent: aligning finds what the character lacks; set align to full or similarity"
+            )
         if self.ipi_source is not None:
             _one_of("IPI source", self.ipi_source, get_args(IPISource))
         if self.window is not None:

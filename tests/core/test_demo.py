@@ -10,8 +10,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from animatex_core import cli, demo, included, pipeline
-from animatex_core.pose.io import load_openpose
+from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.realign import realign
+from animatex_core.pose.skeleton import part_points
 from animatex_core.provenance import read_metadata
 from animatex_core.settings import Settings
 from animatex_core.video import open_video
@@ -62,6 +63,17 @@ def test_what_is_drawn_is_fitted_to_the_character_and_what_the_ipi_reads_is_not(
     assert not fitted.inputs.pose.equal(plain.inputs.pose)
     assert fitted.inputs.keypoints.equal(plain.inputs.keypoints)
     assert fitted.inputs.reference_keypoints.equal(plain.inputs.reference_keypoints)
+
+
+def test_parts_that_the_character_lacks_are_not_drawn_where_that_is_asked(quick, tmp_path):
+    job = demo.demo_job("bear")
+    picture, arms = load_openpose(job.reference_pose), part_points(("arms",))
+    save_openpose(tmp_path / "armless.json", replace(picture, scores=np.where(arms, 0, picture.scores)))
+    job = replace(job, reference_pose=tmp_path / "armless.json")
+    kept = pipeline.prepare(job).drawn.poses
+    gone = pipeline.prepare(replace(job, settings=replace(job.settings, drop_absent=True))).drawn.poses
+    assert kept.present[..., arms].any() and not gone.present[..., arms].any()
+    assert np.array_equal(kept.present[..., ~arms], gone.present[..., ~arms])
 
 
 def test_fitting_needs_the_characters_pose(quick):

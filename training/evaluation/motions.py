@@ -123,6 +123,7 @@ def _aligned(base: Driving, case: Case, options: Options) -> Driving:
         return base
     if case.image_pose is None:
         return replace(base, facts=base.facts | {"align": "off: the case has no image_pose.json"})
-    done = realign(base.drawn, load_openpose(case.image_pose).person(0), mode=options.align)
+    anchor = load_openpose(case.image_pose).person(0)
+    done = realign(base.drawn, anchor, mode=options.align, drop_absent=options.drop_absent)
     facts = base.facts | {"align": done.modes[0], "reason": done.reasons[0]}
     return replace(base, drawn=replace(done.poses, fps=base.fps), facts=facts)

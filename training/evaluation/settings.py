@@ -39,9 +39,9 @@ class Options:
     seed: draws anchors, drivers and omitted parts, each case its own, whatever the other cases are.
     ipi: what the IPI reads (video, poses, reference, off). pool: anchors of `rescaled` (see `anchors.open_anchors`).
     driver: the case that drives all others in `cross`; empty draws one for every case. align: the driver's poses are
-    brought to the body of the character before they drive, in `cross` and `rescaled`. omit: parts to leave out in
-    `omitted`; empty draws one. omit_share: of the frames, in a row, the place drawn. skip_first: the first frame, which
-    often is the reference itself, is not compared.
+    brought to the body of the character before they drive, in `cross` and `rescaled`. drop_absent: without parts that
+    the pose of its picture lacks. omit: parts to leave out in `omitted`; empty draws one. omit_share: of the frames, in
+    a row, the place drawn. skip_first: the first frame, which often is the reference itself, is not compared.
     """
 
     setting: str = "self"
@@ -57,6 +57,7 @@ class Options:
     pool: str = ""
     driver: str = ""
     align: str = "off"
+    drop_absent: bool = False
     omit: tuple[str, ...] = ()
     omit_share: float = 1.0
     skip_first: bool = False
@@ -94,11 +95,20 @@ class Options:
                 raise ValueError(f"{name}: belongs to the setting {setting!r}, not to {self.setting!r}")
         if self.align != "off" and self.setting not in ("cross", "rescaled"):
             raise ValueError(f"align: belongs to the settings 'cross' and 'rescaled', not to {self.setting!r}")
+        if self.drop_absent and self.align == "off":
+            raise ValueError(
+                "drop_absent: aligning finds what the character lacks; set align to full or similarity"
+            )
 
     def facts(self) -> dict[str, Any]:
-        """All of it as JSON. `pool` is told by its content elsewhere: where it lies changes nothing."""
+        """All of it as JSON. `pool` is told by its content elsewhere: where it lies changes nothing.
+
+        `drop_absent` is told where it is used, so that runs of before it was there can go on.
+        """
         values = asdict(self) | {"omit": list(self.omit)}
         del values["pool"]
+        if not self.drop_absent:
+            del values["drop_absent"]
         return values
 
 

@@ -1,5 +1,7 @@
 """Settings: who drives, what the IPI reads, what the truth is; refused where it cannot be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from animatex_training.evaluation.anchor_pool import open_anchors
@@ -93,8 +95,22 @@ def test_cross_is_driven_by_another_case(root, tmp_path):
     anchor = load_openpose(root / "set/case0/image_pose.json")
     np.testing.assert_array_equal(aligned.drawn.points, realign(named.drawn, anchor, mode="full").poses.points)
     assert (aligned.read.points == named.read.points).all()
+    assert "drop_absent" not in Options(**{**SMALL, "setting": "cross", "align": "full"}).facts()
     with pytest.raises(SetError, match="no scored case"):
         inputs(root, tmp_path / "gone", setting="cross", driver="more0")
+
+
+def test_parts_that_the_character_lacks_are_left_out_where_that_is_asked(tmp_path):
+    folder, _ = write_small_set(tmp_path / "set", cases=2)
+    picture = load_openpose(folder / "case0/image_pose.json")
+    arms = part_points(("arms",))
+    save_openpose(folder / "case0/image_pose.json", replace(picture, scores=np.where(arms, 0, picture.scores)))
+    kept, gone = (
+        inputs(tmp_path, tmp_path / f"run{drop}", setting="cross", driver="case1", align="full", drop_absent=drop)
+        for drop in (False, True)
+    )
+    assert kept.drawn.present[..., arms].any() and not gone.drawn.present[..., arms].any()
+    assert (gone.read.points == kept.read.points).all() and gone.drawn.present[..., ~arms].any()
 
 
 def open_frames(root, case):
@@ -140,6 +156,7 @@ def test_what_cannot_be_is_said(root, tmp_path):
         ({"pool": "x"}, "belongs to the setting 'rescaled'"), ({"width": 60}, "multiple of 8"),
         ({"setting": "best"}, "expected one of self"), ({"setting": "omitted", "omit": ("x",)}, "unknown body part"),
         ({"align": "full"}, "belongs to the settings 'cross' and"), ({"omit_share": 0.0}, "above 0"),
+        ({"setting": "cross", "drop_absent": True}, "aligning finds"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Options(**{**SMALL, **changes})
