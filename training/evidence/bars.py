@@ -52,7 +52,12 @@ def bars(record: Record, method: str, oracles: Record | None = None, group: str 
 
 
 def bar_rows(record: Record, method: str, oracles: Record | None, leak: Leak | None) -> list[list[str]]:
-    """A table: one row a bar, `all` and every group that has cases as columns."""
+    """A table: one row a bar, `all` and every group that has cases as columns.
+
+    Raises ValueError as `bars` does, and for a leak test of another version of the set.
+    """
+    if leak is not None and leak.version != record.version:
+        raise ValueError(f"the leak test is of version {leak.version} of the set, the record of {record.version}")
     there = ["", *(group for group in GROUPS if group in record.groups)]
     columns = [bars(record, method, oracles, group) for group in there]
     rows = [["bar", *(group or "all" for group in there)]]

@@ -21,7 +21,7 @@ from ..evaluation.cases import Case, open_set
 from ..evaluation.frames import read_clip
 from ..evaluation.metrics.colours import distance, foreground, palette
 from ..evaluation.records import RunFolder
-from .records import driver_frames
+from .records import driver_frames, version_of
 
 LIMIT = 0.1
 FORMAT = 1
@@ -48,11 +48,12 @@ class Moved:
 
 @dataclass(frozen=True)
 class Leak:
-    """What the test found."""
+    """What the test found. version: of the set."""
 
     method: str
     characters: tuple[Moved, ...]
     limit: float = LIMIT
+    version: str = "1"
 
     @property
     def share(self) -> float:
@@ -77,6 +78,9 @@ def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) 
             raise ValueError(f"{folder.root}: no method {method!r}, only {', '.join(bench.methods) or 'none'}")
     if benches[0].setting != "cross" or benches[0].options["inputs"] != benches[1].options["inputs"]:
         raise ValueError(f"{runs[0]} and {runs[1]}: expected two runs in the setting cross with the same options")
+    versions = {version_of(bench.options) for bench in benches}
+    if len(versions) > 1:
+        raise ValueError(f"{runs[0]} and {runs[1]}: the sets have versions {' and '.join(sorted(versions))}")
     shared = [case for case in benches[0].cases if all(one.frames(method, case).is_dir() for one in folders)]
     if not shared:
         raise ValueError(f"{runs[0]} and {runs[1]}: no case is made in both")
@@ -87,7 +91,7 @@ def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) 
         pair = [one.open(case) for one in found]
         row = _case(folders, method, pair, options)
         rows.setdefault(str(pair[0].facts.get("character", case)), []).append(row)
-    return Leak(method, tuple(_mean(name, values) for name, values in rows.items()))
+    return Leak(method, tuple(_mean(name, values) for name, values in rows.items()), version=versions.pop())
 
 
 def _mean(character: str, rows: Sequence[tuple[float, float, float]]) -> Moved:
@@ -121,13 +125,15 @@ def write_leak(path: Path, leak: Leak) -> None:
     """As JSON, whole or not at all."""
     rows = [[c.character, round(c.moved, 5), round(c.scale, 5), round(c.pixels, 5), c.cases] for c in leak.characters]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"format": FORMAT, "method": leak.method, "limit": leak.limit, "characters": rows})
+    facts = {"format": FORMAT, "method": leak.method, "version": leak.version, "limit": leak.limit}
+    write_json(path, facts | {"characters": rows})
 
 
 def read_leak(path: Path) -> Leak:
     """Raises ValueError naming the file when it is none."""
     try:
         fields = read_json(path)
-        return Leak(fields["method"], tuple(Moved(*row) for row in fields["characters"]), fields["limit"])
+        characters = tuple(Moved(*row) for row in fields["characters"])
+        return Leak(fields["method"], characters, fields["limit"], str(fields.get("version", "1")))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: no record of a leak test ({error})") from None

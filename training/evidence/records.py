@@ -80,8 +80,13 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Seque
         groups=tuple(group_of(told) for told in facts),
         methods={name: bench.options["methods"][name] for name in wanted},
         values=values,
-        version=str(bench.options.get("set", {}).get("version", "1")),
+        version=version_of(bench.options),
     )
+
+
+def version_of(options: Mapping[str, Any]) -> str:
+    """Of the set, from a run's options; sets of the first version do not tell it."""
+    return str(options.get("set", {}).get("version", "1"))
 
 
 def driver_frames(case: Case, options: Mapping[str, Any], count: int) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 """Records, bars, differences, tables and the leak test, on numbers and pictures that are small enough to count."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,18 @@ def test_the_leak_test_sees_who_wears_the_drivers_clothes(tmp_path, capsys):
     assert main(["leak", *places]) == 1 and "above the limit: mouse" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no method 'x'"):
         measure_leak((one[1], same[1]), (one[0], same[0]), "x")
+    bench = RunFolder(same[1]).bench()
+    RunFolder(same[1]).write(replace(bench, options=bench.options | {"set": {"version": "2"}}))
+    with pytest.raises(ValueError, match="versions 1 and 2"):
+        measure_leak((one[1], same[1]), (one[0], same[0]), "mini")
+
+
+def test_a_leak_test_of_another_version_of_the_set_is_refused(tmp_path):
+    write_leak(tmp_path / "leak.json", Leak("mini", (Moved("child", 0.01, 0.2, 0.03, 2),), version="2"))
+    found = read_leak(tmp_path / "leak.json")
+    assert found.version == "2"
+    with pytest.raises(ValueError, match="version 2 of the set, the record of 1"):
+        bar_rows(record(mini=level(8, 0.04, 0.1), **ORACLES), "mini", None, found)
 
 
 def standing_at(x, y):
