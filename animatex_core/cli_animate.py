@@ -75,7 +75,7 @@ def _add_clip(clip: argparse._ArgumentGroup) -> None:
         default=default.align,
         help="fit the motion to the body in --reference-pose (EPI): every bone, or the whole figure; default: off",
     )
-    words = "with --align: do not draw what the pose of the reference lacks (a character without arms)"
+    words = "with --align: without the parts (arms, legs, hands, ears ...) that the pose of the reference lacks"
     clip.add_argument("--drop-absent", action="store_true", help=words)
     clip.add_argument("--no-hands", dest="hands", action="store_false", help="do not draw hands")
 

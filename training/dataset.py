@@ -26,7 +26,7 @@ from .sample import Draw, Sample
 from .shards import ClipFile, ClipRecord, DatasetError, read_index
 
 _TOLD = ("probability", "realign", "rescale", "body_shoulders", "neck_face", "arms_legs", "add", "drop", "pool")
-_TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share", "still", "cross", "without_video")
+_TOLD = (*_TOLD, "intervals", "hands", "vae", "validation_share", "still", "cross")
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class ClipDataset(Dataset[Sample]):
         """Changes with the clips, their order, which of them are for training, and how they are read."""
         told = [self._prepared, [r.clip for r in self.records], self.frames, self.training]
         told += [getattr(self.settings, name) for name in _TOLD]
+        if self.settings.without_video:  # so that runs of before it was there can go on
+            told.append(self.settings.without_video)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def fixed_draws(self, seed: int = 0) -> list[Draw]:
@@ -94,8 +96,8 @@ class ClipDataset(Dataset[Sample]):
         window_rng, pose_rng, pair_rng = np.random.default_rng(draw.seed).spawn(3)
         frames = self._reference_frames(clip, record)
         window = draw_window(window_rng, record.frames, len(frames), self.frames, self.settings.intervals)
-        told = self.settings
-        still, cross, alone = pair_rng.random(3) < (told.still, told.cross, told.without_video)
+        shares = (self.settings.still, self.settings.cross, self.settings.without_video)
+        still, cross, alone = pair_rng.random(3) < shares
         reference = self._still(clip, record) if still else None
         reference = reference or self._own(clip, record, window.reference, int(frames[window.reference]))
         driver = "driver_" if cross and clip.holds("driver_points") else ""

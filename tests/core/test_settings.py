@@ -25,7 +25,7 @@ from animatex_core.settings import Settings
         ({"fit": "squash"}, "fit must be"),
         ({"reference_mode": "x"}, "reference mode must be released, paper or both"),
         ({"ipi_source": "x"}, "IPI source must be video, poses, reference or off"),
-        ({"drop_absent": True}, "drop_absent: aligning finds what the character lacks"),
+        ({"drop_absent": True}, "drop_absent (--drop-absent): aligning finds"),
         ({"window": 0}, "window"),
         ({"window": 8, "overlap": 8}, "overlap must be 0 to 7, got 8"),
         ({"window": 8, "overlap": -1}, "overlap must be 0 to 7, got -1"),

@@ -80,7 +80,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     inputs.add_argument("--fit", choices=get_args(FitMode), help="default stretch, as the authors do")
     inputs.add_argument("--ipi", choices=get_args(IPISource), help="what the IPI reads; default video, the driver's")
     inputs.add_argument("--omit", help="omitted: parts with commas between; default: one is drawn for each case")
-    words = "with --align: do not draw parts that the pose of the character's picture lacks"
+    words = "with --align: without the parts (arms, legs, hands ...) that the pose of the picture lacks"
     inputs.add_argument("--drop-absent", action="store_true", default=None, help=words)
     inputs.add_argument("--no-hands", dest="hands", action="store_false", default=None, help="do not draw hands")
     inputs.add_argument("--skip-first", action="store_true", default=None, help="do not compare the first frame")

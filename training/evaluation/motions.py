@@ -126,4 +126,6 @@ def _aligned(base: Driving, case: Case, options: Options) -> Driving:
     anchor = load_openpose(case.image_pose).person(0)
     done = realign(base.drawn, anchor, mode=options.align, drop_absent=options.drop_absent)
     facts = base.facts | {"align": done.modes[0], "reason": done.reasons[0]}
+    if options.drop_absent:
+        facts |= {"dropped": list(done.dropped[0])}
     return replace(base, drawn=replace(done.poses, fps=base.fps), facts=facts)

@@ -89,7 +89,8 @@ class Human:
     """One shape of body in one set of clothes; a `Puppet`.
 
     clothes: colours in 0..1 by part (skin, hair, shirt, sleeves, hands, trousers, shins, shoes, eyes). proportions:
-    factors on the lengths of the shape; of `drop`, arms and their parts are left out. None: the shape as it is.
+    factors on the lengths of the shape; of `drop`, arms, forearms and hands are left out and other parts stay. None:
+    the shape as it is.
     """
 
     def __init__(
@@ -111,8 +112,10 @@ class Human:
         self._gone = np.zeros(POINTS, bool)
         if proportions is not None:
             self._scales = bone_scales(model.bones, rest["heads"][0], proportions)
-            gone = missing_bones(model.bones, proportions)
-            self._gone = part_points(proportions.drop)[:POINTS] if gone.any() else self._gone
+            for part in proportions.drop:
+                lost = missing_bones(model.bones, part)
+                gone |= lost
+                self._gone |= part_points([part])[:POINTS] & lost.any()
         straight = self._run(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
         vertices = straight["vertices"][0]
         head = dict(zip(model.bones, straight["heads"][0], strict=True))

@@ -18,7 +18,8 @@ TRAINING_MOTIONS = ("01_01", "01_03", "backflip", "cartwheel", "dance_a", "run",
 _SKINS = ((0.97, 0.84, 0.74), (0.89, 0.70, 0.57), (0.76, 0.56, 0.42), (0.58, 0.40, 0.28), (0.40, 0.27, 0.19))
 _HAIR = ((0.09, 0.07, 0.06), (0.28, 0.17, 0.10), (0.55, 0.36, 0.17), (0.86, 0.70, 0.36),
          (0.62, 0.22, 0.10), (0.75, 0.75, 0.77))  # fmt: skip
-# The ranges are those of the EPI's random rescaling; each operation comes more often than there, for fewer bodies.
+# The ranges are those of the EPI's random rescaling. The chances are higher: there a clip meets another body in every
+# sample, here it is rendered once.
 _RESCALING = Augmentation(table=tuple(replace(line, chance=0.7) for line in TABLE))
 _APART = 0.45  # least distance of the background's colour from clothes and skin
 

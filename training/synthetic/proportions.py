@@ -27,14 +27,17 @@ _ENDS = {
 # feet carry the contact with the ground (rule 3).
 _FINGERS = ("Hand", "Thumb", "FingerBase", "HandFinger1")
 _MISSING = {"arms": ("Arm", "ForeArm", *_FINGERS), "forearms": ("ForeArm", *_FINGERS), "hands": _FINGERS}
-_SIDED = {"arm": "arms", "forearm": "forearms"}
 
 
 def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale) -> np.ndarray:
     """A symmetric matrix [bones, 3, 3] for each bone, in the rest pose of heads `rest` [bones, 3] (x sideways, z up).
 
-    Limbs take their factor along the bone and its root across; feet and hands take the root both ways.
+    Limbs take their factor along the bone and its root across; feet and hands take the root both ways. `neck` is of the
+    neck's bones, a part of the way to the nose that it is in a drawn pose. Raises ValueError for factors that nothing
+    follows.
     """
+    if unused := [name for name in ("hands", "feet", "size") if getattr(shape, name) != 1]:
+        raise ValueError(f"proportions of a human: {unused[0]} must be 1, got {getattr(shape, unused[0])}")
     at = dict(zip(bones, rest, strict=True))
     wide = np.sqrt(shape.shoulders)
     scales = np.tile(np.eye(3), (len(bones), 1, 1))
@@ -80,12 +83,8 @@ def skin(
     return found, heads
 
 
-def missing_bones(bones: list[str], shape: Rescale) -> np.ndarray:
-    """Which bones [bones] have nothing about them, for the parts that the shape drops."""
-    gone = np.zeros(len(bones), bool)
-    for part in shape.drop:
-        side, _, limb = part.rpartition(" ")
-        ends = _MISSING.get(_SIDED.get(limb, limb), ())
-        short = side[:1].upper()
-        gone |= [bone.endswith(ends) and bone.startswith((side.capitalize(), short) if side else "") for bone in bones]
-    return gone
+def missing_bones(bones: list[str], part: str) -> np.ndarray:
+    """Which bones [bones] have nothing about them without a part of skeleton.PARTS; none for parts that stay."""
+    side, _, limb = part.rpartition(" ")
+    ends = _MISSING.get(f"{limb}s" if side else limb, ())
+    return np.array([bone.endswith(ends) and bone.startswith(side[:1].upper()) for bone in bones])

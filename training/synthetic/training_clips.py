@@ -37,11 +37,14 @@ def write_clips(
     """So many humans with `each` clips of 16 frames, and a driver for each clip; returns the manifest, written last.
 
     rescaled: the share of the humans that have other proportions.
-    A body and its clips depend on the seed and its number alone.
+    A body and its clips depend on the seed, the share and its number alone. Raises ValueError for a share that is none.
     """
+    if not 0 <= rescaled <= 1:
+        raise ValueError(f"rescaled: expected a share of 0 to 1, got {rescaled}")
     folder.mkdir(parents=True, exist_ok=True)
     model, rows = AnnyModel(), []
-    terms = {"fps": FPS, "source": f"{SOURCE}; version {CLIPS_VERSION}", "licence": LICENSE, "consent": CONSENT}
+    source = f"{SOURCE}; version {CLIPS_VERSION}, rescaled {rescaled:g}"
+    terms = {"fps": FPS, "source": source, "licence": LICENSE, "consent": CONSENT}
     with Renderer(width, height) as renderer:
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from animatex_training.evaluation.anchor_pool import open_anchors
 from animatex_training.evaluation.cases import SetError, open_set, validate
+from animatex_training.evaluation.cli import main
 from animatex_training.evaluation.frames import read_clip
 from animatex_training.evaluation.inputs import make_inputs
 from animatex_training.evaluation.records import RunFolder
@@ -110,6 +111,8 @@ def test_parts_that_the_character_lacks_are_left_out_where_that_is_asked(tmp_pat
         for drop in (False, True)
     )
     assert kept.drawn.present[..., arms].any() and not gone.drawn.present[..., arms].any()
+    assert set(gone.facts["dropped"]) >= {"right arm", "left arm"} and "dropped" not in kept.facts
+    assert Options(**{**SMALL, "setting": "cross", "align": "full", "drop_absent": True}).facts()["drop_absent"] is True
     assert (gone.read.points == kept.read.points).all() and gone.drawn.present[..., ~arms].any()
 
 
@@ -156,10 +159,16 @@ def test_what_cannot_be_is_said(root, tmp_path):
         ({"pool": "x"}, "belongs to the setting 'rescaled'"), ({"width": 60}, "multiple of 8"),
         ({"setting": "best"}, "expected one of self"), ({"setting": "omitted", "omit": ("x",)}, "unknown body part"),
         ({"align": "full"}, "belongs to the settings 'cross' and"), ({"omit_share": 0.0}, "above 0"),
-        ({"setting": "cross", "drop_absent": True}, "aligning finds"),
+        ({"setting": "cross", "drop_absent": True}, "it needs align full or similarity"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Options(**{**SMALL, **changes})
+
+
+def test_the_command_line_hands_it_on(root, tmp_path, capsys):
+    words = ["run", str(root / "set"), "--out", str(tmp_path / "run"), "--setting", "cross", "--drop-absent"]
+    assert main([*words, "--method", "still=oracle:still"]) == 1
+    assert "it needs align full or similarity" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_pools_of_three_kinds(root, tmp_path):

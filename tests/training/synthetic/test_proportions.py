@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from animatex_training.synthetic.body import Human
 from animatex_training.synthetic.cast import draw_looks, draw_rescaled
-from animatex_training.synthetic.held_out import _lengths as lengths
+from animatex_training.synthetic.held_out import factors
 from animatex_training.synthetic.motion import standing
 from animatex_training.synthetic.proportions import bone_scales, missing_bones, skin
+from animatex_training.synthetic.skeleton import INDEX
 
 from animatex_core.pose.rescale import Rescale
 
@@ -48,12 +49,12 @@ def test_what_is_dropped_is_one_side_or_both_and_never_a_leg():
     bones = ["LowerBack", "LeftArm", "LeftForeArm", "LeftHand", "LThumb", "RightForeArm", "RThumb", "LeftLeg"]
 
     def gone(part):
-        return [b for b, out in zip(bones, missing_bones(bones, Rescale(drop=(part,))), strict=True) if out]
+        return [b for b, out in zip(bones, missing_bones(bones, part), strict=True) if out]
 
     assert gone("arms") == bones[1:7]
     assert gone("left arm") == bones[1:5]
     assert gone("right forearm") == ["RightForeArm", "RThumb"]
-    assert gone("hands") == ["LeftHand", "LThumb", "RThumb"]
+    assert gone("hands") == ["LeftHand", "LThumb", "RThumb"] and gone("left hand") == ["LeftHand", "LThumb"]
     assert gone("legs") == gone("shins") == gone("ears") == []
 
 
@@ -66,13 +67,23 @@ def test_without_factors_it_is_the_body_model_s_own_skinning(body_model):
 
 @pytest.mark.parametrize(
     ("operation", "factor", "slack"),
-    [("legs", 0.4, 0.03), ("arms", 1.5, 0.06), ("face", 2.0, 0.02), ("body", 0.6, 0.15)],
+    [("legs", 0.4, 0.03), ("arms", 1.5, 0.06), ("face", 2.0, 0.02), ("body", 0.6, 0.1), ("shoulders", 1.5, 0.1)],
 )
 def test_lengths_of_a_human_take_their_factor(body_model, operation, factor, slack):
     """Joints are read from the skin, which blends at them: so not to the millimetre."""
-    plain, changed = lengths(human(body_model)), lengths(human(body_model, **{operation: factor}))
-    assert changed[operation] / plain[operation] == pytest.approx(factor, rel=slack)
-    assert changed["legs"] / plain["legs"] == pytest.approx(factor if operation == "legs" else 1, rel=0.05)
+    found = factors(human(body_model, **{operation: factor}), human(body_model))
+    assert found[operation] == pytest.approx(factor, rel=slack)
+    for other in {"legs", "arms", "face"} - {operation}:
+        assert found[other] == pytest.approx(1, rel=0.05), other
+
+
+def test_a_neck_is_longer_by_its_bones_alone(body_model):
+    assert 1.2 < factors(human(body_model, neck=2.0), human(body_model))["neck"] < 1.7
+
+
+def test_what_nothing_would_follow_is_refused(body_model):
+    with pytest.raises(ValueError, match="hands must be 1, got 2"):
+        human(body_model, hands=2.0)
 
 
 def test_a_human_without_arms_has_no_points_of_them_and_fewer_faces(body_model):
@@ -82,11 +93,18 @@ def test_a_human_without_arms_has_no_points_of_them_and_fewer_faces(body_model):
     assert np.isnan(points[[3, 4, 6, 7]]).all() and not np.isnan(points[[2, 5, 8, 9, 10]]).any()
 
 
+def test_parts_that_stay_keep_their_points(body_model):
+    points = human(body_model, drop=("arms", "legs", "ears")).pose(standing().rotations).points[0]
+    assert np.isnan(points[[3, 4, 6, 7]]).all() and not np.isnan(points[[9, 10, 12, 13, 16, 17, 18, 19]]).any()
+
+
 def test_drawn_bodies_differ_in_every_length_and_stand_on_their_feet(body_model):
-    rng = np.random.default_rng(3)
+    rng, adult = np.random.default_rng(3), human(body_model)
     found = [draw_rescaled(body_model, rng)[0] for _ in range(12)]
-    shares = np.array([[lengths(p)[n] / p.standing for n in ("legs", "body", "face")] for p in found])
-    assert (shares.max(0) > 1.5 * shares.min(0)).all()
+    shapes = [factors(puppet, adult) for puppet in found]
+    for name in ("body", "shoulders", "neck", "face", "arms", "legs"):
+        lengths = [shape[name] for shape in shapes if name in shape]
+        assert max(lengths) > 1.5 * min(lengths), name
     for puppet in found:
-        heights = puppet.pose(standing().rotations).vertices[0, :, 2]
-        assert heights[puppet.soles].min() < np.median(heights)
+        heights = puppet.pose(np.tile(np.eye(3), (1, len(INDEX), 1, 1))).vertices[0, :, 2]
+        assert heights[puppet.soles].min() == pytest.approx(heights.min(), abs=0.01 * puppet.standing)
