@@ -108,14 +108,13 @@ class Human:
         rest = model.run(np.tile(np.eye(4), (1, bones, 1, 1)), shape)
         self._turn = _from_our_rest(model.bones, rest["rest"])
         self._rest, self._scales = rest, None
-        gone = np.zeros(bones, bool)
-        self._gone = np.zeros(POINTS, bool)
+        bare, self._absent = np.zeros(bones, bool), np.zeros(POINTS, bool)  # bones without faces, points not there
         if proportions is not None:
             self._scales = bone_scales(model.bones, rest["heads"][0], proportions)
             for part in proportions.drop:
                 lost = missing_bones(model.bones, part)
-                gone |= lost
-                self._gone |= part_points([part])[:POINTS] & lost.any()
+                bare |= lost
+                self._absent |= part_points([part])[:POINTS] & lost.any()
         straight = self._run(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
         vertices = straight["vertices"][0]
         head = dict(zip(model.bones, straight["heads"][0], strict=True))
@@ -123,7 +122,7 @@ class Human:
             sum(np.linalg.norm(head[f"Left{a}"] - head[f"Left{b}"]) for a, b in (("UpLeg", "Leg"), ("Leg", "Foot")))
         )
         self.standing = float(np.ptp(vertices[:, 2]))
-        self.faces = model.faces[~gone[model.dominant][model.faces].all(1)]
+        self.faces = model.faces[~bare[model.dominant][model.faces].all(1)]
         names = np.array(model.bones)[model.dominant]
         self.soles = np.flatnonzero(np.char.endswith(names, "Foot") | np.char.endswith(names, "ToeBase"))
         self.colours = _dress(names, vertices, self._points(straight)[0], clothes)
@@ -138,7 +137,9 @@ class Human:
     def _run(self, rotations: np.ndarray) -> dict[str, np.ndarray]:
         bones = self.model.bones
         world = np.stack([rotations[:, INDEX[_FOLLOWS.get(b, b)]] @ self._turn[b] for b in bones], 1)
-        if self._scales is not None:
+        if (
+            self._scales is not None
+        ):  # for the others the model's own skinning: the benchmark's pixels hang on its rounding
             model, rest = self.model, self._rest
             vertices, heads = skin(
                 rest["vertices"][0], rest["heads"][0], world, model.parents, self._scales, model.weights
@@ -160,7 +161,7 @@ class Human:
         feet = named[:, [labels.index(name) for name in _FEET]]
         for axes in ([0, 1], [1, 2]):  # two coordinates at a time
             points[:, 18:, axes] = toes_from_feet(feet[..., axes], np.ones(feet.shape[:2]))[0]
-        points[:, self._gone] = np.nan
+        points[:, self._absent] = np.nan
         return points
 
 

@@ -70,7 +70,7 @@ def draw_human(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Look
 
 
 def draw_rescaled(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Looks]:
-    """A random human whose lengths are rescaled as the EPI rescales poses in training; half in any colour of skin."""
+    """A random human whose lengths are rescaled as the EPI rescales poses in training; half have a figure's looks."""
     looks = draw_looks(rng, human=rng.random() < 0.5)
     return Human(model, draw_shape(rng), looks.clothes, replace(_RESCALING.sample(rng), add=())), looks
 

@@ -15,18 +15,10 @@ from animatex_core.pose.rescale import Rescale
 
 _LIMBS = {"Shoulder": "shoulders", "ForeArm": "arms", "Arm": "arms", "UpLeg": "legs", "Leg": "legs"}
 _CHILD = {"Shoulder": "Arm", "Arm": "ForeArm", "ForeArm": "Hand", "UpLeg": "Leg", "Leg": "Foot"}
-_ENDS = {
-    "Foot": "legs",
-    "ToeBase": "legs",
-    "Hand": "arms",
-    "Thumb": "arms",
-    "FingerBase": "arms",
-    "HandFinger1": "arms",
-}
+_FEET, _HANDS = ("Foot", "ToeBase"), ("Hand", "Thumb", "FingerBase", "HandFinger1")
 # What is missing in a picture when a part of skeleton.PARTS is dropped: bones whose faces are not drawn. Legs stay:
 # feet carry the contact with the ground (rule 3).
-_FINGERS = ("Hand", "Thumb", "FingerBase", "HandFinger1")
-_MISSING = {"arms": ("Arm", "ForeArm", *_FINGERS), "forearms": ("ForeArm", *_FINGERS), "hands": _FINGERS}
+_MISSING = {"arms": ("Arm", "ForeArm", *_HANDS), "forearms": ("ForeArm", *_HANDS), "hands": _HANDS}
 
 
 def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale) -> np.ndarray:
@@ -48,8 +40,10 @@ def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale) -> np.ndarra
             along = at[bone[: -len(part)] + _CHILD[part]] - at[bone]
             along /= np.linalg.norm(along)
             scales[number] = np.sqrt(factor) * np.eye(3) + (factor - np.sqrt(factor)) * np.outer(along, along)
-        elif ending := next((end for end in _ENDS if bone.endswith(end)), None):
-            scales[number] *= np.sqrt(getattr(shape, _ENDS[ending]))
+        elif bone.endswith(_FEET):
+            scales[number] *= np.sqrt(shape.legs)
+        elif bone.endswith(_HANDS):
+            scales[number] *= np.sqrt(shape.arms)
         elif bone in ("LowerBack", "Spine", "Spine1"):
             scales[number] = np.diag([shape.shoulders, wide, shape.body])
         elif bone in ("Hips", "LHipJoint", "RHipJoint"):
