@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from animatex_training.augment import ReadSettings
+from animatex_training.config import DataSettings
 from animatex_training.dataset import ClipDataset
+from animatex_training.open_data import open_data
 from animatex_training.prepare import prepare
 from animatex_training.sample import Draw
 from animatex_training.sources import find_sources
@@ -18,7 +20,7 @@ from animatex_core.pictures import load_picture
 from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.keypoints import empty
 from animatex_core.video import read_frames, write_video
-from tests.training.data_files import SIZE, settings, write_networks, write_pairs, write_videos
+from tests.training.data_files import SIZE, prepared, settings, write_networks, write_pairs, write_videos
 from tests.training.test_dataset import FRAMES, differing
 
 pytest.importorskip("diffusers", reason='pip install "animate-x[offline]"')
@@ -42,6 +44,23 @@ def test_without_a_video_the_ipi_reads_the_reference_at_every_frame(root):
         sample = alone[Draw(0, seed)]
         assert torch.equal(sample.features, sample.image_feature.expand(FRAMES, -1))
     assert read.fingerprint != alone.fingerprint
+
+
+def test_a_data_set_without_pairs_says_so_where_a_configuration_asks_for_them(root, tmp_path, caplog):
+    asked = {"still": 0.9, "cross": 1.0}
+    open_data(DataSettings(folder=str(root / "latents"), frames=FRAMES, settings=asked), 0)
+    assert not caplog.records
+    plain = prepared(tmp_path)
+    open_data(DataSettings(folder=str(plain), frames=FRAMES), 0)
+    open_data(DataSettings(folder=str(plain), frames=FRAMES, settings={"still": 0.0, "cross": 0.0}), 0)
+    assert not caplog.records
+    open_data(DataSettings(folder=str(plain), frames=FRAMES, settings=asked), 0)
+    told = [record.getMessage() for record in caplog.records]
+    assert [("data.settings.still" in line, "data.settings.cross" in line) for line in told] == [
+        (True, False),
+        (False, True),
+    ]
+    assert all(f"none of the 3 clips of {plain}" in line for line in told)
 
 
 def source_of(root, dataset, index):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from animatex_core.pose.pool import TABLE, Augmentation
+from animatex_core.pose.rescale import Rescale
 
 from .body import PHENOTYPES, AnnyModel, Human
 from .figures import EARS, OBJECTS, Build, Figure
@@ -21,6 +22,7 @@ _HAIR = ((0.09, 0.07, 0.06), (0.28, 0.17, 0.10), (0.55, 0.36, 0.17), (0.86, 0.70
 # The ranges are those of the EPI's random rescaling. The chances are higher: there a clip meets another body in every
 # sample, here it is rendered once.
 _RESCALING = Augmentation(table=tuple(replace(line, chance=0.7) for line in TABLE))
+_EVENLY = ("body", "shoulders", "face")
 _APART = 0.45  # least distance of the background's colour from clothes and skin
 
 
@@ -70,9 +72,24 @@ def draw_human(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Look
 
 
 def draw_rescaled(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Looks]:
-    """A random human whose lengths are rescaled as the EPI rescales poses in training; half have a figure's looks."""
+    """A random human of `draw_lengths`; half of them have a figure's looks."""
     looks = draw_looks(rng, human=rng.random() < 0.5)
-    return Human(model, draw_shape(rng), looks.clothes, replace(_RESCALING.sample(rng), add=())), looks
+    return Human(model, draw_shape(rng), looks.clothes, draw_lengths(rng)), looks
+
+
+def draw_lengths(rng: np.random.Generator) -> Rescale:
+    """A human's lengths, in the ranges of the EPI's random rescaling.
+
+    Limbs are drawn as it draws them, log-evenly. Trunk and head are drawn evenly: large ones as often as small ones.
+    """
+    drawn = replace(_RESCALING.sample(rng), add=())
+    evened: dict[str, float] = {}
+    for line in TABLE:
+        factor = float(getattr(drawn, line.operation))
+        if line.operation in _EVENLY and factor != 1:
+            where = np.log(factor / line.low) / np.log(line.high / line.low)
+            evened[line.operation] = float(line.low + (line.high - line.low) * where)
+    return replace(drawn, **evened)
 
 
 def draw_figure(rng: np.random.Generator) -> tuple[Puppet, Looks]:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from animatex_training.synthetic.body import Human
-from animatex_training.synthetic.cast import draw_looks, draw_rescaled
+from animatex_training.synthetic.cast import draw_lengths, draw_looks, draw_rescaled
 from animatex_training.synthetic.held_out import factors
 from animatex_training.synthetic.motion import standing
 from animatex_training.synthetic.proportions import bone_scales, missing_bones, skin
 from animatex_training.synthetic.skeleton import INDEX
 
+from animatex_core.pose.pool import TABLE
 from animatex_core.pose.rescale import Rescale
 
 SHAPE = {"gender": 0.5, "age": 0.6, "height": 0.5, "weight": 0.5}
@@ -108,3 +109,20 @@ def test_drawn_bodies_differ_in_every_length_and_stand_on_their_feet(body_model)
     for puppet in found:
         heights = puppet.pose(np.tile(np.eye(3), (1, len(INDEX), 1, 1))).vertices[0, :, 2]
         assert heights[puppet.soles].min() == pytest.approx(heights.min(), abs=0.01 * puppet.standing)
+
+
+def test_drawn_lengths_are_in_the_epis_ranges_with_large_heads_as_frequent_as_small_ones():
+    rng = np.random.default_rng(0)
+    drawn = [draw_lengths(rng) for _ in range(2000)]
+    for line in TABLE:
+        factors = np.array([getattr(shape, line.operation) for shape in drawn])
+        changed = factors[factors != 1]
+        assert 0.65 < len(changed) / len(drawn) < 0.75
+        assert line.low <= changed.min() and changed.max() <= line.high
+        middle = (
+            (line.low + line.high) / 2
+            if line.operation in ("body", "shoulders", "face")
+            else np.sqrt(line.low * line.high)
+        )
+        assert 0.46 < (changed > middle).mean() < 0.54, line.operation
+    assert not any(shape.add for shape in drawn) and 0.02 < np.mean([bool(shape.drop) for shape in drawn]) < 0.12
