@@ -90,8 +90,8 @@ def _with_preset(source: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    both = {k: _merged(under[k], over[k]) for k in under.keys() & over.keys() if isinstance(under[k], dict)}
-    return {**under, **over, **both} if all(isinstance(over[k], dict) for k in both) else {**under, **over}
+    sections = [k for k in under.keys() & over.keys() if isinstance(under[k], dict) and isinstance(over[k], dict)]
+    return {**under, **over, **{k: _merged(under[k], over[k]) for k in sections}}
 
 
 def _apply(values: dict[str, Any], change: str) -> None:

@@ -22,6 +22,7 @@ from animatex_core.vae import VAE, load_vae
 
 from .anchors import open_pool
 from .augment import ReadSettings, draw_window, explicit_pose
+from .prepare_settings import file_digest
 from .sample import Draw, Sample
 from .shards import ClipFile, ClipRecord, DatasetError, read_index
 
@@ -78,12 +79,26 @@ class ClipDataset(Dataset[Sample]):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the clips, their order, which of them are for training, and how they are read."""
+        """Changes with the clips, their order, which of them are for training, and how they are read.
+
+        VAE and pose pool count by their content, wherever they lie. Raises DatasetError for a VAE that is not there.
+        """
         told = [self._prepared, [r.clip for r in self.records], self.frames, self.training]
-        told += [getattr(self.settings, name) for name in _TOLD]
+        pool = _pool_sha256(self.pool) if self.settings.pool else ""
+        settings = {name: getattr(self.settings, name) for name in _TOLD} | {"pool": pool, "vae": self._vae_sha256()}
+        told += settings.values()
         if self.settings.without_video:  # so that runs of before it was there can go on
             told.append(self.settings.without_video)
         return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def _vae_sha256(self) -> str:
+        """Of the file that encodes; empty where nothing is left to encode."""
+        if all(record.store == "latents" for record in self.records):
+            return ""
+        try:
+            return file_digest(Path(self.settings.vae))
+        except OSError as error:
+            raise DatasetError(f"data.settings.vae: {self.settings.vae}: {error.strerror or error}") from error
 
     def fixed_draws(self, seed: int = 0) -> list[Draw]:
         """One draw of each clip for validation, the same in every run; of the others where none is held out."""
@@ -163,6 +178,16 @@ class ClipDataset(Dataset[Sample]):
     @cached_property
     def _vae(self) -> VAE:
         return load_vae(self.settings.vae)
+
+
+def _pool_sha256(pool: PosePool) -> str:
+    """Of the anchors in their order: the index of a pool names other files, which its own bytes do not tell of."""
+    digest = hashlib.sha256()
+    for anchor in pool.anchors:
+        digest.update(repr((anchor.width, anchor.height, anchor.points.shape)).encode())
+        digest.update(anchor.points.astype(np.float64).tobytes())
+        digest.update(anchor.scores.astype(np.float64).tobytes())
+    return digest.hexdigest()
 
 
 def held_out(video: str, share: float) -> bool:

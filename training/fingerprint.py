@@ -13,6 +13,8 @@ from .initial import weights_sha256
 # What changes nothing about the numbers, or only how long they go on.
 FREE = {"run": ("steps", "device", "timeout"), "data": ("workers", "folder"), "start": ("weights", "required")}
 NOT_COMPARED = ("save", "watch")
+# Keys of data.settings that name files: what is in the files is part of the data set's fingerprint.
+BY_CONTENT = ("pool", "vae")
 
 
 def fingerprint(config: TrainConfig, data: Data, world: int) -> dict[str, Any]:
@@ -34,10 +36,17 @@ def check_same(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> Non
             continue
         for key, value in values.items():
             if key not in FREE.get(section, ()):
-                _same(f"{section}.{key}", value, found["config"].get(section, {}).get(key), path)
+                theirs = found["config"].get(section, {}).get(key)
+                if (section, key) == ("data", "settings"):
+                    value, theirs = _without_files(value), _without_files(theirs)
+                _same(f"{section}.{key}", value, theirs, path)
     steps = wanted["config"]["run"]["steps"], found["config"]["run"]["steps"]
     if wanted["config"]["optimiser"]["schedule"] != "constant":
         _same("run.steps (the schedule depends on it)", *steps, path)
+
+
+def _without_files(settings: Any) -> Any:
+    return {k: v for k, v in settings.items() if k not in BY_CONTENT} if isinstance(settings, dict) else settings
 
 
 def _same(name: str, wanted: Any, found: Any, path: Path) -> None:

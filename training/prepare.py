@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from typing import Any
 
 from .anchors import write_anchors
 from .overview import write_overview
+from .prepare_pair import SAME_RATE
 from .prepare_settings import PrepareError, PrepareSettings, key_of
 from .prepare_video import RESULTS, Job, Result, prepare_video
 from .shards import CLIPS, Index, clip_path, record_of, write_index
@@ -117,15 +119,16 @@ def _plan(
     duplicates, unreadable = 0, []
     for source in sources:
         try:
-            key = key_of(facts, source.digest())
+            content = source.digest()
         except OSError as error:
             unreadable.append(Result(source.title, (), (f"cannot be read: {error.strerror or error}",)))
             continue
+        key = key_of(facts, content, source.rate)
         if key in jobs or key in done:
             duplicates += 1
             LOG.warning("%s: the same content as a video before it", source.title)
             continue
-        kept = _kept(folder, key, source)
+        kept = _kept(folder, key, source) or _kept_without_rate(folder, key_of(facts, content), source, settings)
         if kept is None:
             jobs[key] = Job(source, key, folder, settings)
         else:
@@ -145,6 +148,18 @@ def _kept(folder: Path, key: str, source: Source) -> Result | None:
         return Result(source.title, clips, tuple(document["skipped"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _kept_without_rate(folder: Path, key: str, source: Source, settings: PrepareSettings) -> Result | None:
+    """The result of a run whose keys did not know the rate of pictures yet, when its clips are of today's rate."""
+    rate = source.rate
+    kept = None if rate is None else _kept(folder, key, source)
+    if rate is None or kept is None or not kept.clips:
+        return None
+    # Where only the driver is a folder, clips have the video's rate, and that of a driver may be a little off.
+    off = 1e-9 if source.video.is_dir() else SAME_RATE
+    thinned = rate / settings.stride(rate)
+    return kept if all(math.isclose(clip.fps, thinned, rel_tol=off) for clip in kept.clips) else None
 
 
 def _index(results: Sequence[Result], facts: dict[str, Any]) -> Index:

@@ -23,7 +23,7 @@ from .prepare_settings import PrepareSettings
 from .shots import Span
 from .sources import Source
 
-_SAME_RATE = 0.02
+SAME_RATE = 0.02  # of a driver: the share by which its rate may be another
 
 
 class Pair:
@@ -83,7 +83,7 @@ class _Driver:
         assert source.driver is not None and source.driver_poses is not None
         self.path, self.position = source.driver, 0
         rate, every = source.open_driver(isolated)
-        if abs(rate / fps - 1) > _SAME_RATE:
+        if abs(rate / fps - 1) > SAME_RATE:
             raise ValueError(f"{self.path}: {rate:g} frames a second, the video has {fps:g}")
         sizes = [frame.shape[1::-1] for frame in islice(every, 0, None, stride)]
         if len(sizes) != frames or len(set(sizes)) != 1:

@@ -87,6 +87,10 @@ class PrepareSettings:
             self.sizes, key=lambda size: max(size[0] * height, width * size[1]) / min(size[0] * height, width * size[1])
         )
 
+    def stride(self, fps: float) -> int:
+        """Which frames of a video of so many a second are used: every one, every second ..."""
+        return max(1, round(fps / self.most_fps))
+
     def facts(self) -> dict[str, Any]:
         """All that the clips depend on, files by their content; machine and paths are left out."""
         told = {k: v for k, v in asdict(self).items() if k not in (*FILES, "python", "device", "isolated")}
@@ -109,6 +113,7 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def key_of(facts: dict[str, Any], content: str) -> str:
-    """The name of a video's results: 20 hexadecimal digits of settings, encoders and content."""
-    return hashlib.sha256(json.dumps([facts, content], sort_keys=True).encode()).hexdigest()[:20]
+def key_of(facts: dict[str, Any], content: str, rate: float | None = None) -> str:
+    """The name of a video's results: 20 hexadecimal digits of settings, encoders, content and the rate of pictures."""
+    told = [facts, content] if rate is None else [facts, content, rate]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:20]

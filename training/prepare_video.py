@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -20,6 +21,7 @@ from animatex_core.pose.keypoints import PoseSequence
 from animatex_core.pose.mediapipe_backend import WorkerError
 from animatex_core.tensor_files import WeightsError
 from animatex_core.vae import VAE, load_vae
+from animatex_core.video import VideoError
 from animatex_core.vision import ClipVision, load_clip_vision
 
 from .given_poses import given_poses, on_canvas, share_with_people
@@ -30,6 +32,8 @@ from .shots import Span, clip_spans, find_cuts, thumbnail
 from .sources import Source
 
 RESULTS = "videos"
+# The ends of a decoder process that tell nothing about the file: SIGKILL is how Linux ends what needs too much memory.
+_DECODER_ENDED = re.compile(r"the decoder (has been silent|process )|the file crashes the decoder \(signal (9|15)\)")
 
 Extract = Callable[[Iterator[np.ndarray], float], PoseSequence]
 
@@ -70,19 +74,25 @@ class _Material:
     poses: PoseSequence
 
 
+class _NetworkError(ValueError):
+    """The pose network did not do its work: the message says why."""
+
+
 def prepare_video(job: Job) -> Result:
     """Write the clips of a video, then its result: a video without a result is done again, one with it never.
 
-    Whatever is wrong with the video becomes a reason in the result; errors of the machine (a full disk, a missing
-    network file) are raised. MediaPipe's end may be the fault of either: the reason is told and not kept.
+    Whatever is wrong with the video becomes a reason in the result. Errors of the machine are raised where they are
+    known as such: a full disk, a network that cannot be opened, a device that is not there. What may be the fault of
+    either is told and not kept: the end of MediaPipe or of a decoder process, and pose networks that fail in running.
     """
+    networks = _open_networks(job.settings)
     try:
-        result = _prepare(job)
+        result = _prepare(job, networks)
     except (OutputError, WeightsError):
         raise
-    except WorkerError as error:
-        return Result(job.source.title, (), (f"{error}; it is tried again by the next run",))
     except ValueError as error:
+        if _may_be_the_machine(error):
+            return Result(job.source.title, (), (f"{error}; it is tried again by the next run",))
         result = Result(job.source.title, (), (str(error),))
     (job.folder / RESULTS).mkdir(parents=True, exist_ok=True)
     document = {"video": result.video, "clips": [asdict(c) for c in result.clips], "skipped": list(result.skipped)}
@@ -90,12 +100,18 @@ def prepare_video(job: Job) -> Result:
     return result
 
 
-def _prepare(job: Job) -> Result:
-    settings, networks = job.settings, _open_networks(job.settings)
+def _may_be_the_machine(error: ValueError) -> bool:
+    if isinstance(error, VideoError):
+        return bool(_DECODER_ENDED.match(error.cause))
+    return isinstance(error, WorkerError | _NetworkError)
+
+
+def _prepare(job: Job, networks: _Networks) -> Result:
+    settings = job.settings
     if settings.pose == "given" and job.source.poses is None:
         raise ValueError("no poses beside it; give them, or read them with --pose dwpose or --pose mediapipe")
     fps, frames = job.source.open(settings.isolated)
-    stride = max(1, round(fps / settings.most_fps))
+    stride = settings.stride(fps)
     thumbs = [thumbnail(frame) for frame in islice(frames, 0, None, stride)]
     cuts = find_cuts(np.stack(thumbs), settings.cut) if settings.cut and thumbs else []
     spans = clip_spans(len(thumbs), cuts, settings.shortest, settings.longest)
@@ -161,11 +177,30 @@ def _material(
             pass
         poses = given.frames(slice(span.start, span.start + span.frames))
     else:
-        poses = extract(seen(), fps).person(0)
+        poses = _extracted(extract, seen(), fps)
     if len(fitted) != span.frames or len(poses) != span.frames:
         raise ValueError(f"the video gives another number of frames when it is read again: {len(fitted)}")
     poses = replace(on_canvas(poses, *shape[0], job.source.poses), fps=fps)
     return _Material(span, np.stack(fitted), np.stack(small), poses)
+
+
+def _extracted(extract: Extract, frames: Iterator[np.ndarray], fps: float) -> PoseSequence:
+    """The person's poses. Raises what `frames` raises, WorkerError, and _NetworkError for any other ValueError."""
+    unreadable: list[ValueError] = []
+
+    def read() -> Iterator[np.ndarray]:
+        try:
+            yield from frames
+        except ValueError as error:
+            unreadable.append(error)
+            raise
+
+    try:
+        return extract(read(), fps).person(0)
+    except ValueError as error:
+        if unreadable or isinstance(error, WorkerError):
+            raise
+        raise _NetworkError(str(error)) from error
 
 
 def _write(job: Job, material: _Material, networks: _Networks, share: float, pair: Pair) -> ClipRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ PICTURES = (".png", ".jpg", ".jpeg")
 FILES = ("video", "poses", "image", "image_pose", "driver", "driver_poses")
 _MAY_BE_FOLDERS = ("video", "driver")  # of pictures
 TIKTOK_FPS = 30.0
+_TEXTS = ("name", "source", "licence", "consent")
+_FPS = 25.0  # of a folder of pictures of which nothing is said
 _AT_ONCE = 1 << 22
 # What the makers of the two data sets ask for, in short; read their own pages before use.
 TIKTOK_TERMS = "TikTok data set (Jafarian and Park, 2021): research only, see its page"
@@ -28,7 +30,7 @@ FASHION_TERMS = "UBC Fashion (Zablotskaia et al., 2019): non-commercial, see its
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One video: a file, or a folder of pictures in the order of their names.
+    """One video: a file, or a folder of pictures in the order of their names, numbers padded with zeros (00000.png).
 
     poses: OpenPose JSON of every frame, when there is one. source, licence, consent: free text that is kept with every
     clip: where it is from, what it may be used for, and whether those in it agreed.
@@ -55,6 +57,12 @@ class Source:
         """What reports call it."""
         return self.name or self.video.name
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second of what is a folder of pictures, be it video or driver; None where neither is one."""
+        folders = any(place is not None and place.is_dir() for place in (self.video, self.driver))
+        return float(self.fps or _FPS) if folders else None
+
     def open(self, isolated: bool = False) -> tuple[float, Iterator[np.ndarray]]:
         """Frames a second, and the frames uint8 RGB [H, W, 3]. Raises ValueError naming the file."""
         return _open(self.video, self.fps, isolated)
@@ -65,7 +73,7 @@ class Source:
         return _open(self.driver, self.fps, isolated)
 
     def digest(self) -> str:
-        """sha256 of the content: frames and, where given, poses, reference and driver."""
+        """sha256 of the content: frames and, where given, poses, reference and driver; `rate` is not in it."""
         digest = hashlib.sha256()
         for part in self._content():
             digest.update(part)
@@ -98,7 +106,19 @@ def _open(place: Path, fps: float | None, isolated: bool) -> tuple[float, Iterat
     pictures = _pictures(place)
     if not pictures:
         raise ValueError(f"{place}: the folder holds no pictures")
-    return fps or 25.0, (load_picture(path) for path in pictures)
+    check_numbers(place, pictures)
+    return fps or _FPS, (load_picture(path) for path in pictures)
+
+
+def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
+    """Raises ValueError naming a folder whose pictures are numbers of unequal length: 10.png is read before 2.png."""
+    shortest = min(pictures, key=lambda path: len(path.stem))
+    longest = max(pictures, key=lambda path: len(path.stem))
+    if len(shortest.stem) < len(longest.stem) and all(path.stem.isdigit() for path in pictures):
+        raise ValueError(
+            f"{folder}: {shortest.name} and {longest.name}: numbers of unequal length, "
+            "so the order of names is not that of frames; pad them with zeros"
+        )
 
 
 def find_sources(place: Path, layout: str = "auto", common: Source | None = None) -> list[Source]:
@@ -158,7 +178,7 @@ def _fashion(folder: Path) -> list[Source]:
 def _manifest(path: Path) -> list[Source]:
     """Paths in a manifest are relative to it."""
     if path.suffix.lower() == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin with a byte-order mark
             rows: list[Any] = list(csv.DictReader(file))
     elif path.suffix.lower() == ".jsonl":
         rows = [_parsed(path, number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
@@ -184,6 +204,9 @@ def _entry(path: Path, number: int, row: Any) -> Source:
     if unknown:
         raise ValueError(f"{where}: unknown field {', '.join(unknown)}; the fields are {', '.join(known)}")
     values = {name: value for name, value in row.items() if value not in (None, "")}
+    for name in _TEXTS:
+        if not isinstance(values.get(name, ""), str):
+            raise ValueError(f"{where}: {name}: expected text, found {values[name]!r}")
     for name in FILES:
         if name in values:
             values[name] = path.parent / str(values[name])

@@ -51,6 +51,7 @@ def test_a_file_over_its_preset_and_the_command_line_over_both(tmp_path):
         ("[model.unet]\nwidht = 3", r"unknown fields widht"),
         ("[model.unet]\nwidth = 33", r"33 channels must be a multiple"),
         ("model = 3", r"model: expected a section, got 3"),
+        ("preset = 'lora'\ndata = 'folder'", r"mine\.toml: data: expected a section, got 'folder'"),
         ("preset = 'huge'", r"preset: expected one of fashion"),
         ("[run", r"not TOML"),
     ],

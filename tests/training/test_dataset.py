@@ -1,6 +1,8 @@
 """Samples follow from their draws; the Explicit Pose Indicator changes the drawn poses and nothing else."""
 
+import hashlib
 import json
+import shutil
 from copy import deepcopy
 from dataclasses import fields, replace
 
@@ -20,6 +22,7 @@ from animatex_core.config import TINY
 from animatex_core.model import AnimateX
 from animatex_core.pose.epi import GROUPS
 from animatex_core.pose.io import load_openpose
+from animatex_core.pose.pool import save_pool
 from tests.training.data_files import prepared, settings
 
 FRAMES = 6
@@ -189,6 +192,45 @@ def test_other_clips_for_training_are_another_data_set(folder):
     assert one.fingerprint == other.fingerprint
     other.training = one.validation  # as by other names of the same videos
     assert one.fingerprint != other.fingerprint
+
+
+def test_a_vae_counts_by_its_content_and_where_it_encodes(root, folder, tmp_path):
+    frames = root / "frames"
+    prepare(find_sources(root / "videos"), frames, settings(root / "networks", store="frames"))
+
+    def told(data, path):
+        return ClipDataset(data, FRAMES, ReadSettings(vae=str(path))).fingerprint
+
+    (tmp_path / "a").write_bytes(b"one")
+    (tmp_path / "b").write_bytes(b"one")
+    (tmp_path / "c").write_bytes(b"other")
+    assert told(frames, tmp_path / "a") == told(frames, tmp_path / "b") != told(frames, tmp_path / "c")
+    with pytest.raises(DatasetError, match=r"data\.settings\.vae: .*nowhere: No such file"):
+        told(frames, tmp_path / "nowhere")
+    assert told(folder, tmp_path / "nowhere") == ClipDataset(folder, FRAMES).fingerprint  # it holds latents
+
+
+def test_a_pose_pool_counts_by_its_content(root, folder, tmp_path):
+    poses = load_openpose(root / "videos" / "clip_000.json")
+
+    def told(index, frame=None):
+        if frame is not None:
+            save_pool(index, [("one", poses.frames(slice(frame, frame + 1)))])
+        return ClipDataset(folder, FRAMES, ReadSettings(pool=str(index))).fingerprint
+
+    before = told(tmp_path / "a" / "pool.json", 3)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert told(tmp_path / "b" / "pool.json") == before
+    shutil.rmtree(tmp_path / "a")
+    assert told(tmp_path / "a" / "pool.json", 4) != before != ClipDataset(folder, FRAMES).fingerprint
+
+
+def test_without_such_files_the_fingerprint_is_that_of_earlier_runs(folder):
+    dataset = ClipDataset(folder, FRAMES)
+    read = [0.98, *[True] * 7, "", (1, 2, 3, 4), True, "", 0.0, 1.0, 1.0]
+    clips = [record.clip for record in dataset.records]
+    told = repr([read_index(folder).fingerprint, clips, FRAMES, [0, 1, 2], *read])
+    assert dataset.fingerprint == hashlib.sha256(told.encode()).hexdigest()
 
 
 def test_what_is_missing_or_damaged_is_said(root, folder, tmp_path):

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from animatex_training import prepare as module
 from animatex_training.augment import ReadSettings
 from animatex_training.config import DataSettings
-from animatex_training.dataset import ClipDataset
+from animatex_training.dataset import ClipDataset, held_out
 from animatex_training.open_data import open_data
 from animatex_training.prepare import prepare
+from animatex_training.prepare_settings import PrepareError, key_of
 from animatex_training.sample import Draw
 from animatex_training.sources import find_sources
 
@@ -61,6 +63,16 @@ def test_a_data_set_without_pairs_says_so_where_a_configuration_asks_for_them(ro
         (False, True),
     ]
     assert all(f"none of the 3 clips of {plain}" in line for line in told)
+
+
+def test_a_share_that_holds_nothing_out_is_said(root, caplog):
+    videos = [record.video for record in ClipDataset(root / "latents", FRAMES).records]
+    between = next(n / 100 for n in range(100) if sum(held_out(video, n / 100) for video in videos) == 1)
+    for share, told in ((0.0, 0), (between, 0), (1e-9, 1)):
+        caplog.clear()
+        open_data(DataSettings(folder=str(root / "latents"), frames=FRAMES, settings={"validation_share": share}), 0)
+        assert len(caplog.records) == told, share
+    assert f"data.settings.validation_share: 1e-09 holds out none of the videos of {root / 'latents'}" in caplog.text
 
 
 def source_of(root, dataset, index):
@@ -182,6 +194,21 @@ def test_a_driver_that_does_not_fit_is_a_reason(root, tmp_path):
         ({"driver_poses": tmp_path / "wide.json"}, r"wide\.json: poses for pictures of 96x64, the driver has 64x96"),
     ]):  # fmt: skip
         assert re.search(reason, reasons(root, tmp_path / str(number), replace(source, **change))), reason
+
+
+def test_the_rate_of_a_driver_s_pictures_may_be_corrected(root, tmp_path, monkeypatch):
+    source = find_sources(root / "videos" / "manifest.jsonl")[0]
+    rate, chosen = source.open()[0], settings(root / "networks", store="frames")
+    write_video(tmp_path / "driver", list(read_frames(source.driver)), rate)
+    wrong, right = (replace(source, driver=tmp_path / "driver", fps=fps) for fps in (60.0, 1.01 * rate))
+    with pytest.raises(PrepareError, match=f"driver: 60 frames a second, the video has {rate:g}"):
+        prepare([wrong], tmp_path / "data", chosen)
+    monkeypatch.setattr(module, "key_of", lambda facts, content, rate=None: key_of(facts, content))
+    prepare([right], tmp_path / "old", chosen)
+    monkeypatch.undo()
+    assert [prepare([right], tmp_path / name, chosen).reused for name in ("data", "old")] == [0, 1]
+    with pytest.raises(PrepareError, match="60 frames a second"):
+        prepare([wrong], tmp_path / "old", chosen)
 
 
 def test_a_picture_that_does_not_fit_is_a_reason(root, tmp_path):

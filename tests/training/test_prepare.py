@@ -18,17 +18,19 @@ from animatex_training import prepare as module
 from animatex_training import prepare_video
 from animatex_training.cli_prepare import ASSETS, add_prepare
 from animatex_training.prepare import prepare
-from animatex_training.prepare_settings import PrepareError, PrepareSettings
+from animatex_training.prepare_settings import PrepareError, PrepareSettings, key_of
 from animatex_training.shards import ClipFile, read_index
 from animatex_training.shots import SIDE, Span, clip_spans, find_cuts, thumbnail
 from animatex_training.sources import Source, find_sources
 from animatex_training.synthetic_clips import make_clips
 from PIL import Image
 
-from animatex_core.pose.io import save_openpose
+from animatex_core import video_isolated
+from animatex_core.pose.dwpose import DWPose
+from animatex_core.pose.io import load_openpose, save_openpose
 from animatex_core.pose.keypoints import empty
 from animatex_core.pose.mediapipe_backend import WorkerError
-from animatex_core.video import read_frames, write_video
+from animatex_core.video import VideoError, read_frames, write_video
 from tests.training.data_files import SIZE, settings, write_networks, write_videos
 
 ROOT = Path(__file__).parents[2]
@@ -206,11 +208,11 @@ def test_the_end_of_mediapipe_is_not_kept_as_the_video_s_fault(tmp_path, network
     write_videos(tmp_path / "videos", 2)
     sources, calls = find_sources(tmp_path / "videos"), []
 
-    def dies_once(job):
+    def dies_once(job, opened):
         calls.append(job)
         if len(calls) == 1:
             raise WorkerError("python: died")
-        return prepare_once(job)
+        return prepare_once(job, opened)
 
     prepare_once = prepare_video._prepare
     monkeypatch.setattr(prepare_video, "_prepare", dies_once)
@@ -218,6 +220,100 @@ def test_the_end_of_mediapipe_is_not_kept_as_the_video_s_fault(tmp_path, network
     assert len(first.index.clips) == 1 and "died; it is tried again" in first.index.skipped[0][1]
     second = prepare(sources, tmp_path / "data", frames_settings(networks))
     assert (second.reused, len(second.index.clips), second.index.skipped) == (1, 2, ())
+
+
+def by_dwpose(tmp_path, networks):
+    """Settings that name files which are no networks."""
+    for name in ("detector.torchscript", "pose.torchscript"):
+        (tmp_path / name).write_bytes(b"no network")
+    files = {"detector": tmp_path / "detector.torchscript", "pose_model": tmp_path / "pose.torchscript"}
+    return frames_settings(networks, pose="dwpose", cut=0.0, **files)
+
+
+def test_a_pose_network_that_cannot_be_opened_is_no_fault_of_the_video(tmp_path, networks):
+    write_videos(tmp_path / "videos", 1)
+    with pytest.raises(ValueError, match=r"detector\.torchscript: not a TorchScript file") as told:
+        prepare(find_sources(tmp_path / "videos"), tmp_path / "data", by_dwpose(tmp_path, networks))
+    assert not isinstance(told.value, PrepareError)
+    assert not list((tmp_path / "data").glob("videos/*.json"))
+
+
+def test_a_pose_network_that_fails_in_running_is_tried_again(tmp_path, networks, monkeypatch):
+    write_videos(tmp_path / "videos", 3)
+    memory = ["not enough"]
+
+    def extract(frames, fps, person):
+        count = len(list(frames))
+        if memory:
+            raise ValueError(f"pose.onnx: onnxruntime cannot run (1, 3, 384, 288): {memory.pop()}")
+        return load_openpose(tmp_path / "videos" / "clip_000.json").frames(slice(0, count)), None
+
+    monkeypatch.setattr(DWPose, "load", lambda *files, device: types.SimpleNamespace(extract=extract))
+    pictures = tmp_path / "mixed"
+    write_video(pictures, list(read_frames(tmp_path / "videos" / "clip_002.mp4")), 25.0)
+    Image.new("RGB", (64, 32)).save(pictures / "000007.png")
+    sources = [*find_sources(tmp_path / "videos")[:2], Source(video=pictures)]
+    chosen = by_dwpose(tmp_path, networks)
+    first = prepare(sources, tmp_path / "data", chosen, most_bad=0.7)
+    reasons = dict(first.index.skipped)
+    assert reasons["clip_000.mp4"].endswith("not enough; it is tried again by the next run")
+    assert reasons["mixed"] == "frames of 64x96 and of 64x32 in one video"  # read while the network runs, and kept
+    second = prepare(sources, tmp_path / "data", chosen, most_bad=0.4)
+    assert (second.reused, len(second.index.clips)) == (2, 2)
+
+
+@pytest.mark.parametrize("code, kept", [(-signal.SIGSEGV, True), (-signal.SIGKILL, False), (1, False)])
+def test_a_decoder_that_was_killed_is_no_fault_of_the_video(tmp_path, networks, monkeypatch, code, kept):
+    write_videos(tmp_path / "videos", 1)
+
+    def dies(job, opened):
+        raise VideoError(job.source.video, f"{video_isolated._death(code)} after 0 good frames")
+
+    monkeypatch.setattr(prepare_video, "_prepare", dies)
+    again = "" if kept else "; it is tried again by the next run"
+    with pytest.raises(PrepareError, match=rf"after 0 good frames{again}$"):
+        prepare(find_sources(tmp_path / "videos"), tmp_path / "data", frames_settings(networks))
+    assert bool(list((tmp_path / "data").glob("videos/*.json"))) == kept
+
+
+def test_a_decoder_that_was_silent_is_tried_again(tmp_path, networks, monkeypatch):
+    write_videos(tmp_path / "videos", 1)
+    monkeypatch.setattr(video_isolated, "SILENCE", 0.0)
+    with pytest.raises(PrepareError, match="silent for 0 s after 0 frames; it is tried again by the next run"):
+        prepare(find_sources(tmp_path / "videos"), tmp_path / "data", frames_settings(networks, isolated=True))
+    monkeypatch.undo()
+    done = prepare(find_sources(tmp_path / "videos"), tmp_path / "data", frames_settings(networks, isolated=True))
+    assert (done.reused, len(done.index.clips)) == (0, 1)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A video as a folder of pictures."""
+    clip = make_clips(1, seed=9, frames=20, width=64, height=96)[0]
+    write_video(tmp_path / "pictures", clip.frames, 25.0)
+    save_openpose(tmp_path / "pictures.json", clip.poses)
+    return Source(video=tmp_path / "pictures", poses=tmp_path / "pictures.json")
+
+
+def test_another_rate_of_pictures_makes_other_clips(tmp_path, networks, pictures):
+    made = {}
+    for rate in (12.0, 60.0, 30.0, None, 12.0):
+        done = prepare([replace(pictures, fps=rate)], tmp_path / "data", frames_settings(networks))
+        [clip] = done.index.clips
+        assert (clip.fps, clip.frames) == {12.0: (12, 20), 60.0: (30, 10), 30.0: (30, 20), None: (25, 20)}[rate]
+        assert done.reused == (rate in made) and made.setdefault(rate, clip.clip) == clip.clip
+    assert len(set(made.values())) == 4
+
+
+@pytest.mark.parametrize("rate, other", [(12.0, 24.0), (60.0, None), (None, 12.0)])
+def test_clips_of_keys_without_the_rate_are_known(tmp_path, networks, pictures, monkeypatch, rate, other):
+    monkeypatch.setattr(module, "key_of", lambda facts, content, rate=None: key_of(facts, content))
+    prepare([replace(pictures, fps=rate)], tmp_path / "data", frames_settings(networks))
+    before = contents(tmp_path / "data")
+    monkeypatch.undo()
+    assert prepare([replace(pictures, fps=rate)], tmp_path / "data", frames_settings(networks)).reused == 1
+    assert contents(tmp_path / "data") == before
+    assert prepare([replace(pictures, fps=other)], tmp_path / "data", frames_settings(networks)).reused == 0
 
 
 def test_a_video_is_cut_where_the_shot_changes(tmp_path, networks):
@@ -267,6 +363,14 @@ def test_the_layouts_of_tiktok_and_fashion(tmp_path, networks):
     [found] = find_sources(tmp_path / "tiktok", "tiktok")
     assert found.name == "00001" and found.open()[0] == 30 and "research" in found.licence
     done = prepare([found], tmp_path / "data", frames_settings(networks))
+    unpadded = tmp_path / "tiktok" / "00002" / "images"
+    unpadded.mkdir(parents=True)
+    for number, frame in enumerate(clip.frames, 1):
+        Image.fromarray(frame[::-1]).save(unpadded / f"{number}.png")
+    save_openpose(tmp_path / "tiktok" / "00002.json", clip.poses)
+    both = find_sources(tmp_path / "tiktok", "tiktok")
+    [(name, reason)] = prepare(both, tmp_path / "both", frames_settings(networks), most_bad=0.5).index.skipped
+    assert name == "00002" and f"{unpadded}: 1.png and 10.png: numbers of unequal length" in reason
     frames = ClipFile(tmp_path / "data", done.index.clips[0]).read("frames").numpy()
     np.testing.assert_array_equal(frames, clip.frames)
     for part in ("train", "test"):
@@ -296,6 +400,21 @@ def test_a_manifest_names_terms_and_poses(tmp_path, networks, ending):
     manifest.write_text(manifest.read_text().replace("consent", "concent"))
     with pytest.raises(ValueError, match="entry 1: unknown field concent"):
         find_sources(manifest)
+
+
+@pytest.mark.parametrize("field", ["name", "source", "licence", "consent"])
+def test_what_is_text_in_a_manifest_is_text(tmp_path, field):
+    (tmp_path / "a.mp4").touch()
+    manifest = tmp_path / "list.jsonl"
+    manifest.write_text(json.dumps({"video": "a.mp4"}) + "\n" + json.dumps({"video": "a.mp4", field: 7}) + "\n")
+    with pytest.raises(ValueError, match=rf"list\.jsonl, entry 2: {field}: expected text, found 7"):
+        find_sources(manifest)
+
+
+def test_a_manifest_of_a_spreadsheet_has_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "list.csv").write_text("video,name\na.mp4,one\n", encoding="utf-8-sig")
+    assert [source.name for source in find_sources(tmp_path / "list.csv")] == ["one"]
 
 
 def test_poses_of_another_clip_are_refused(tmp_path, networks):
@@ -348,7 +467,6 @@ def test_a_ray_cluster_writes_the_same_bytes(tmp_path, networks):
 def test_poses_by_dwpose(tmp_path, networks):
     """Networks of the true sizes, inputs and outputs that answer by a formula: the backend as prepare runs it."""
     pytest.importorskip("onnx")
-    from animatex_core.pose.dwpose import DWPose
     from tests.parity.networks import write_detector, write_pose
 
     write_videos(tmp_path / "videos", 1)

@@ -9,6 +9,7 @@ import torch
 from animatex_training.checkpoint import Checkpoints
 from animatex_training.fingerprint import check_same, fingerprint
 from animatex_training.sharding import Ranks
+from animatex_training.snapshot import Snapshot
 from animatex_training.stopping import StopRequest, stop_on_signals
 from animatex_training.trainer import CHECKPOINTS, Trainer
 
@@ -84,6 +85,47 @@ def test_interrupted_equals_straight(straight, tmp_path, stops):
     assert final(straight).state["position"] == [3, 1]
 
 
+def test_what_the_log_and_the_guard_count_goes_on(tmp_path):
+    settings = config(data={"accumulate": 1}, watch={"log_every": 3, "bad_steps": 2})
+    trainer(tmp_path / "straight", settings).run()
+    stopped = trainer(tmp_path / "stopped", settings)
+    stopped.run(StopAt(2))
+    assert len(stopped.seen) == 2
+    trainer(tmp_path / "stopped", settings, resume=True).run()
+    assert [step for step, *_ in losses(tmp_path / "straight")] == [3, STEPS]
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+
+    poisoned = fake_data(poison=range(6))
+    assert trainer(tmp_path / "bad", settings, poisoned).run(StopAt(1)) == signal.SIGTERM
+    again = trainer(tmp_path / "bad", settings, poisoned, resume=True)
+    with pytest.raises(FloatingPointError, match=r"step 2: .* 2 such steps in a row"):
+        again.run()
+
+
+def test_a_checkpoint_without_what_the_log_and_the_guard_count(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        take = Snapshot.take
+
+        def before(snapshot, state):
+            return take(snapshot, {key: value for key, value in state.items() if key not in ("seen", "bad")})
+
+        patch.setattr(Snapshot, "take", before)
+        trainer(tmp_path, config()).run(StopAt(2))
+    assert not final(tmp_path, 2).state.keys() & {"seen", "bad"}
+    again = trainer(tmp_path, config(), resume=True)
+    assert (again.step, again.seen, again.guard.bad) == (2, [], 0)
+
+
+def test_all_processes_have_read_before_any_takes_over(begun, monkeypatch):
+    """What takes over is a collective of the steps' own group, which waits for `run.timeout` only."""
+    order = []
+    for kind, name in ((Checkpoints, "read"), (Ranks, "wait"), (Snapshot, "put")):
+        call = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda *given, call=call, name=name: (order.append(name), call(*given))[1])
+    trainer(begun, config(), resume=True)
+    assert order == ["wait", "read", "wait", "put"]
+
+
 @pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_workers_change_nothing(straight, tmp_path, later):
     with_workers, settings = (config(data={"accumulate": 2, "workers": count}) for count in (2, later))
@@ -155,6 +197,7 @@ def begun(tmp_path_factory):
         ({"data": {"accumulate": 1}}, r"data\.accumulate: the run has 1, the checkpoint 2"),
         ({"optimiser": {"rate": 0.5}}, r"optimiser\.rate: the run has 0\.5"),
         ({"objective": {"min_snr": 5.0}}, r"objective\.min_snr"),
+        ({"data": {"settings": {"still": 0.5}}}, r"data\.settings: the run has \{'still': 0\.5\}, the checkpoint \{\}"),
         ({"run": {"seed": 3}}, r"run\.seed"),
         ({"run": {"checkpoint_levels": [0]}}, r"run\.checkpoint_levels: the run has \[0\], the checkpoint \[\]"),
     ],
@@ -162,6 +205,12 @@ def begun(tmp_path_factory):
 def test_another_configuration_is_refused(begun, changes, named):
     with pytest.raises(ValueError, match=named):
         trainer(begun, config(**changes), resume=True)
+
+
+def test_files_of_the_data_settings_may_lie_elsewhere(begun):
+    """What is in them is in the data set's fingerprint."""
+    elsewhere = config(data={"settings": {"vae": "elsewhere/vae.safetensors", "pool": "elsewhere/pool.json"}})
+    assert trainer(begun, elsewhere, resume=True).step == 0
 
 
 def test_another_data_set_is_refused(begun):

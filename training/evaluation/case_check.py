@@ -54,6 +54,7 @@ def check_case(files: Files, fps: float | None, *, scored: bool, deep: bool, fau
     poses = {name: _poses(files[name], name, fault) for name in ("poses", "image_pose", "driver_poses")}
     for clip, motion in (("video", "poses"), ("driver", "driver_poses")):
         _same_clip(clips[clip], poses[motion], motion, fault)
+    _same_motion(clips, poses, fault)
     video, mask = clips["video"], clips["mask"]
     if video and mask and (video.width, video.height) != (mask.width, mask.height):
         fault("mask", f"is {mask.width}x{mask.height}, the video {video.width}x{video.height}")
@@ -130,6 +131,25 @@ def _same_clip(clip: _Look | None, poses: PoseSequence | None, name: str, fault:
         fault(name, f"{poses.fps:g} frames a second, the clip has {clip.fps:g}")
     if _unlike((poses.width, poses.height), (clip.width, clip.height)):
         fault(name, f"made for pictures of {poses.width}x{poses.height}, the clip has {clip.width}x{clip.height}")
+
+
+def _same_motion(clips: Mapping[str, _Look | None], poses: Mapping[str, PoseSequence | None], fault: Faults) -> None:
+    """A driver of its own and the truth belong together frame by frame: what is chosen of one is of the other."""
+    driver, video = clips["driver"], clips["video"]
+    if driver is None or video is None:
+        return
+    frames, expected = _length(driver, poses["driver_poses"]), _length(video, poses["poses"])
+    if None not in (frames, expected) and frames != expected:
+        fault("driver", f"has {frames} frames, the video {expected}")
+    if abs(driver.fps / video.fps - 1) > SAME_RATE:
+        fault("driver", f"{driver.fps:g} frames a second, the video has {video.fps:g}")
+
+
+def _length(clip: _Look, poses: PoseSequence | None) -> int | None:
+    """Frames of a clip: counted, else as many as its poses have; that these agree is seen where all are counted."""
+    if clip.frames is not None:
+        return clip.frames
+    return None if poses is None else len(poses)
 
 
 def _unlike(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -13,6 +13,8 @@ from animatex_core.atomic_file import naming_errors, replacing
 from animatex_core.pictures import check_pictures, load_picture
 from animatex_core.video import read_frames
 
+from ..sources import check_numbers
+
 Clip = str | Path | Sequence[np.ndarray] | np.ndarray
 """A folder of PNG pictures in the order of their names, a video file, or frames in memory (uint8 RGB [H, W, 3])."""
 
@@ -105,12 +107,7 @@ def _pictures(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith("."))
     if not found:
         raise ValueError(f"{folder}: the folder holds no PNG pictures")
-    lengths = {len(p.stem) for p in found}
-    if len(lengths) > 1 and all(p.stem.isdigit() for p in found):
-        raise ValueError(
-            f"{folder}: {found[0].name} and {max(found, key=lambda p: len(p.stem)).name}: numbers of unequal length, "
-            "so the order of names is not that of frames; pad them with zeros"
-        )
+    check_numbers(folder, found)
     return found
 
 

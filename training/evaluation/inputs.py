@@ -91,7 +91,8 @@ def ensure_written(inputs: CaseInputs) -> None:
 def plan_inputs(found: CaseSet, case: Case, options: Options, run: RunFolder, anchors: Any = None) -> CaseInputs:
     """What the inputs of a case will be; nothing is written.
 
-    anchors: the pool of `rescaled`. Raises SetError for a case with too few frames, or a broken driver.
+    anchors: the pool of `rescaled`. Raises SetError for a case with too few frames, a broken driver or one of
+    another length than the truth, and for one without image_pose.json that is to be aligned.
     """
     driving = drive(found, case, options, anchors)
     _check_length(case, driving, options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +24,10 @@ from .metrics.presets import PRESETS, ClipMeter
 from .metrics.table import METRICS
 from .records import CaseScores, MethodScores, RunFolder, Value
 
+LOG = logging.getLogger(__name__)
 TRUTH = "truth"  # under this name the features of the true clips lie beside those of methods
 Features = Mapping[str, np.ndarray]
+_RESIZED = "resized_from"
 
 
 class Measuring:
@@ -63,7 +67,10 @@ class Measuring:
     def score(
         self, run: RunFolder, method: str, inputs: CaseInputs, seams: Sequence[int], key: str, told: Mapping[str, Any]
     ) -> None:
-        """Measure a clip and write its features, then its scores. told: settings of every value, of how it was made."""
+        """Measure a clip and write its features, then its scores. told: settings of every value, of how it was made.
+
+        Silhouettes whose foreground cannot be found are left out, and logged.
+        """
         case, skip = inputs.case.name, int(inputs.options.skip_first)
         made = _clip(run.frames(method, case), skip)
         truth = None if inputs.truth is None else _clip(inputs.truth, skip)
@@ -76,25 +83,34 @@ class Measuring:
                 mask=_clip(inputs.mask, skip) if inputs.mask and self.facts["mask"] else None,
                 reference=load_picture(inputs.reference),
                 seams=[seam - skip for seam in seams if seam > skip],
+                left_out=lambda why: LOG.warning("%s: %s: no metrics of silhouettes: %s", case, method, why),
             )
-        self._features(run, method, case, made, key)
+        self._features(run, method, case, made, key, told)
         if truth is not None:
             self._features(run, TRUTH, case, truth, f"{inputs.digest} {self.facts}")
         values = {name: replace(value, settings={**value.settings, **told}) for name, value in values.items()}
         options = inputs.options
         run.write(CaseScores(method, case, len(inputs) - skip, options.width, options.height, key, values))
 
-    def summarise(self, run: RunFolder, method: str, scores: Sequence[CaseScores], key: str) -> None:
-        """Write the record of a method: means over cases, and distances between its clips and the true ones."""
+    def summarise(
+        self, run: RunFolder, method: str, scores: Sequence[CaseScores], key: str, told: Mapping[str, Any]
+    ) -> None:
+        """Write the record of a method: means over cases, and distances between its clips and the true ones.
+
+        told: settings of every value, as `resized` gives them.
+        """
         values = {name: _mean(name, scores) for name in _names(scores)}
         cases = tuple(score.case for score in scores)
         if all(run.features(TRUTH, case).is_file() for case in cases):
             for meter in self.meters.values():
                 values |= meter.measure_sets(_stored(run, method, cases), _stored(run, TRUTH, cases))
+        values = {name: replace(value, settings={**value.settings, **told}) for name, value in values.items()}
         run.write(MethodScores(method, cases, key, values))
 
-    def _features(self, run: RunFolder, method: str, case: str, clip: Any, key: str) -> None:
-        """Write the features of a clip, unless those of the same key are there."""
+    def _features(
+        self, run: RunFolder, method: str, case: str, clip: Any, key: str, told: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the features of a clip, unless those of the same key are there. told: kept beside them, as JSON."""
         path = run.features(method, case)
         if features_key(path) == key:
             return
@@ -103,15 +119,42 @@ class Measuring:
             vectors |= meter.clip_features(clip, known=tuple(vectors))
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, overwrite=True) as temporary, naming_errors(path):
-            save_file({n: np.ascontiguousarray(v) for n, v in sorted(vectors.items())}, temporary, {"key": key})
+            facts = {"key": key} | {name: json.dumps(value) for name, value in (told or {}).items()}
+            save_file({n: np.ascontiguousarray(v) for n, v in sorted(vectors.items())}, temporary, facts)
 
 
 def features_key(path: Path) -> str | None:
     """What the features in a file were made from, or None without such a file."""
+    return _feature_facts(path).get("key")
+
+
+def resized(run: RunFolder, method: str, scores: Sequence[CaseScores]) -> dict[str, Any]:
+    """The setting `resized_from` of a method; empty when no result was brought to another size.
+
+    [width, height] where all cases had one size, else a sorted list of all sizes, that asked for among them where some
+    case had it.
+    """
+    found = [_made_at(run, method, score) for score in scores]
+    if not any(found):
+        return {}
+    asked = [(score.width, score.height) for score in scores]
+    sizes = [list(size) for size in sorted({size or other for size, other in zip(found, asked, strict=True)})]
+    return {_RESIZED: sizes[0] if len(sizes) == 1 else sizes}
+
+
+def _made_at(run: RunFolder, method: str, score: CaseScores) -> tuple[int, int] | None:
+    """The size that a result was resized from. Where distances of sets alone are measured, only its features know."""
+    told = [value.settings[_RESIZED] for value in score.values.values() if _RESIZED in value.settings]
+    kept = _feature_facts(run.features(method, score.case)).get(_RESIZED)
+    size = told[0] if told else json.loads(kept) if kept else None
+    return None if size is None else (int(size[0]), int(size[1]))
+
+
+def _feature_facts(path: Path) -> dict[str, str]:
     if not path.is_file():
-        return None
+        return {}
     with safe_open(path, "np") as file:
-        return (file.metadata() or {}).get("key")
+        return file.metadata() or {}
 
 
 def _clip(folder: Path, skip: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,24 +19,33 @@ from .anchor_pool import pool_digest
 from .cases import Case, CaseSet, SetError
 from .settings import OMITTED, Options
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Driving:
     """drawn: the poses that drive. read: those that the IPI reads. clip: the driver's video. index: its chosen frames.
 
-    own: the driver is the case itself or one that it brings, so the truth is known. facts: what was drawn, as JSON.
+    length: of the driver, all its frames. own: the driver is the case itself or one that it brings, so the truth is
+    known. facts: what was drawn, as JSON.
     """
 
     drawn: PoseSequence
     read: PoseSequence
     clip: Source
     index: np.ndarray
+    length: int
     fps: float
     own: bool
     facts: dict[str, Any]
 
     def chosen(self, poses: PoseSequence) -> PoseSequence:
-        """The chosen frames of other poses of the same clip."""
+        """The chosen frames of the truth's poses. Raises SetError when they have another length than the driver."""
+        if len(poses) != self.length:
+            raise SetError(
+                f"{self.clip.title}: {self.length} frames, the poses of the truth have {len(poses)}: a driver and the "
+                "truth belong together frame by frame"
+            )
         return poses.frames(self.index)
 
 
@@ -63,7 +73,7 @@ def _by(case: Case, clip: str, poses: str, options: Options, facts: dict[str, An
     fps = _rate(case, source, sequence)
     index = np.arange(options.start, len(sequence), options.stride)[: options.frames or None]
     chosen = replace(sequence.frames(index), fps=fps / options.stride)
-    return Driving(chosen, chosen, source, index, fps / options.stride, own, facts)
+    return Driving(chosen, chosen, source, index, len(sequence), fps / options.stride, own, facts)
 
 
 def _rate(case: Case, clip: Source, poses: PoseSequence) -> float:
@@ -118,13 +128,21 @@ def _other(found: CaseSet, case: Case, options: Options, rng: np.random.Generato
 
 
 def _aligned(base: Driving, case: Case, options: Options) -> Driving:
-    """Alignment before driving, as a creator would do it; the IPI reads the driver's own poses."""
+    """Alignment before driving, as a creator would do it; the IPI reads the driver's own poses.
+
+    Raises SetError for a case without a pose of its picture: unaligned poses would be scored as aligned ones.
+    """
     if options.align == "off":
         return base
     if case.image_pose is None:
-        return replace(base, facts=base.facts | {"align": "off: the case has no image_pose.json"})
+        raise SetError(
+            f"{case.name}: image_pose.json: --align {options.align} fits the motion to the body in it, and there is "
+            "none: let `build poses` find it, leave the case out, or choose --align off"
+        )
     anchor = load_openpose(case.image_pose).person(0)
     done = realign(base.drawn, anchor, mode=options.align, drop_absent=options.drop_absent)
+    if done.modes[0] != options.align:
+        LOG.warning("%s: align: %s instead of %s: %s", case.name, done.modes[0], options.align, done.reasons[0])
     facts = base.facts | {"align": done.modes[0], "reason": done.reasons[0]}
     if options.drop_absent:
         facts |= {"dropped": list(done.dropped[0])}

@@ -63,15 +63,15 @@ def agree(folder: RunFolder, wanted: Bench, check: Callable[[], None]) -> None:
             facts["options"] |= {"metrics": None, "absent": None}
     for part in ("setting", "cases", "options", "versions"):
         _same(part, new[part], old[part], path)
-    _check_others(path, there.methods, wanted.methods, [case for case in digests if digests[case] != known.get(case)])
+    changed = [case for case in digests if digests[case] != known.get(case)]
+    _check_others(path, there.methods, wanted.methods, changed)
     check()
     added = [name for name in wanted.methods if name not in there.methods]
     if added or digests != known or any(mine[name] != theirs.get(name) for name in mine):
         LOG.info("%s: methods %s", path, ", ".join((*there.methods, *added)))
         options = {**wanted.options, "methods": {**there.options["methods"], **wanted.options["methods"]}}
-        if digests != known:  # means over the former cases
-            for name in there.methods:
-                folder.method_file(name).unlink(missing_ok=True)
+        if digests != known:
+            _forget(folder, there.methods, changed)
         folder.write(replace(wanted, methods=(*there.methods, *added), options=options))
 
 
@@ -83,6 +83,14 @@ def _check_others(path: Path, there: Sequence[str], wanted: Sequence[str], chang
             f"{path}: the set was changed since (cases {', '.join(changed)}), and {', '.join(others)} would be left "
             "as measured before: give these methods as well, or choose another folder"
         )
+
+
+def _forget(folder: RunFolder, methods: Sequence[str], changed: Sequence[str]) -> None:
+    """Take away means over the former cases, and scores against the former truth."""
+    for name in methods:
+        folder.method_file(name).unlink(missing_ok=True)
+        for case in changed:
+            folder.score_file(name, case).unlink(missing_ok=True)
 
 
 def _same(name: str, new: Any, old: Any, path: Path) -> None:

@@ -27,8 +27,9 @@ from .anchor_pool import open_anchors, pool_digest
 from .cases import CaseSet, open_set
 from .frames import folder_sha256, write_clip
 from .inputs import CaseInputs, ensure_written, plan_inputs
-from .measuring import TRUTH, Measuring, features_key
+from .measuring import TRUTH, Measuring, features_key, resized
 from .methods import Method, MethodSpec, checked_frames, open_method
+from .oracle_method import shown_digest
 from .records import Bench, CaseScores, RunFolder
 from .run_record import agree, versions
 from .settings import Options, check_cases
@@ -169,6 +170,7 @@ class _Work:
             return stored["content"]
         if stored:
             LOG.info("%s: of other inputs, or changed since: made anew", folder)
+        self._forget(name, inputs)
         note.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -190,10 +192,16 @@ class _Work:
         if stored is not None and stored.inputs == key and features_key(self.folder.features(name, case)) == key:
             self.reused += 1
             return
+        self._forget(name, inputs)
         size = method.resized_from(inputs)
         told = {"resized_from": list(size)} if size else {}
         self.measuring.score(self.folder, name, inputs, method.seams(len(inputs)), key, told)
         self.scored += 1
+
+    def _forget(self, name: str, inputs: CaseInputs) -> None:
+        """No score or mean stands beside a clip that it is not of, however the work on it ends."""
+        self.folder.method_file(name).unlink(missing_ok=True)
+        self.folder.score_file(name, inputs.case.name).unlink(missing_ok=True)
 
     def _score_key(self, method: Method, inputs: CaseInputs, content: Any) -> str:
         assert self.measuring is not None
@@ -207,10 +215,11 @@ class _Work:
         if len(there) < len(planned):
             LOG.info("%s: %d of %d cases are scored; the rest is another shard's", name, len(there), len(planned))
             return False
-        key = sha256_of({"cases": [score.inputs for score in there], "metrics": self.measuring.facts})
+        told = resized(self.folder, name, there)
+        key = sha256_of({"cases": [score.inputs for score in there], "metrics": self.measuring.facts} | told)
         stored = self.folder.method_scores(name)
         if stored is None or stored.inputs != key:
-            self.measuring.summarise(self.folder, name, there, key)
+            self.measuring.summarise(self.folder, name, there, key, told)
         return True
 
     def _current(self, name: str, inputs: CaseInputs) -> CaseScores | None:
@@ -234,8 +243,8 @@ def sha256_of(facts: Any) -> str:
 
 
 def _clip_key(method: Method, inputs: CaseInputs) -> str:
-    facts = {"inputs": inputs.digest, "method": method.facts, "results": method.digest(inputs.case.name)}
-    return sha256_of(facts)
+    results = method.digest(inputs.case.name) or shown_digest(method, inputs)
+    return sha256_of({"inputs": inputs.digest, "method": method.facts, "results": results})
 
 
 def _read(note: Path) -> dict[str, Any]:

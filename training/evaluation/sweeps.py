@@ -23,13 +23,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the paper. file: name of its checkpoint, without ending. holds: what its configuration has to say."""
+    """A row of the paper. file: name of its checkpoint, without ending. holds: how it differs from the full model."""
 
     name: str
     file: str
     holds: Mapping[str, Any]
 
 
+_EPI = ("realign", "rescale", "body_shoulders", "neck_face", "arms_legs", "add", "drop")
 FULL = Row("Animate-X", "animate-x", {"motion_attention": "serial", "query": "merged"})
 NO_IPI = Row("w/o IPI", "no-ipi", {"motion_attention": "none"})
 NO_LQ = Row("w/o LQ", "no-lq", {"query": "pose"})
@@ -141,18 +142,24 @@ def _scaled(value: float, values: Sequence[float]) -> float:
 
 
 def _check_row(row: Row, path: Path) -> None:
-    """Refuse a checkpoint that says of itself that it is another row's."""
+    """Refuse a checkpoint that says it is another row's: a row changes what it holds and nothing else."""
     said = _said(path)
-    for key, wanted in row.holds.items():
-        if key in said and said[key] != wanted:
-            raise ValueError(f"{path}: {row.name} has {key} = {wanted!r}, this checkpoint was made with {said[key]!r}")
+    wanted = {**dict.fromkeys(_EPI, True), **FULL.holds, **row.holds}
+    for key, value in wanted.items():
+        if key in said and said[key] != value:
+            raise ValueError(f"{path}: {row.name} has {key} = {value!r}, this checkpoint was made with {said[key]!r}")
+    if "probability" not in row.holds and said.get("probability") == 0:
+        raise ValueError(f"{path}: {row.name} has probability above 0, this checkpoint was made with 0.0")
 
 
 def _said(path: Path) -> dict[str, Any]:
-    """What a model file tells of its network and of the data settings of its training."""
+    """What a model file tells of its network and of its training's data settings, where those left out are defaults."""
     import json
+    from dataclasses import asdict
 
     from animatex_core.weights import load_state
+
+    from ..augment import ReadSettings
 
     loaded = load_state(path, check_finite=False)
     config = loaded.config
@@ -160,4 +167,5 @@ def _said(path: Path) -> dict[str, Any]:
     if config.ipi is not None:
         said["query"] = config.ipi.query
     training = json.loads(loaded.metadata.get("training", "{}"))
-    return said | dict(((training.get("config") or {}).get("data") or {}).get("settings") or {})
+    settings = ((training.get("config") or {}).get("data") or {}).get("settings")
+    return said if settings is None else said | asdict(ReadSettings()) | settings

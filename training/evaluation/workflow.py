@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from animatex_core.video import read_frames, write_video
 
@@ -85,12 +85,17 @@ def load_workflow(path: Path, given: Mapping[str, str], needed: tuple[str, ...] 
 
 
 def upload_clip(server: ComfyUI, frames: list[np.ndarray], fps: float, *, pictures: bool) -> str:
-    """A clip for a loading node: an animated PNG, which is lossless, or an H.264 video of the best quality."""
+    """A clip for a loading node: an animated PNG, which is lossless, or an H.264 video of the best quality.
+
+    Raises ComfyError when the animated PNG does not hold all frames.
+    """
     if pictures:
-        buffer = io.BytesIO()
-        first, *rest = (Image.fromarray(frame) for frame in frames)
-        first.save(buffer, "PNG", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
-        return server.upload(buffer.getvalue(), ".png")
+        content = _animated(frames, fps)
+        with Image.open(io.BytesIO(content)) as image:
+            found = getattr(image, "n_frames", 1)
+        if found != len(frames):
+            raise ComfyError(f"{server.url}: the animated PNG to upload: expected {len(frames)} frames, found {found}")
+        return server.upload(content, ".png")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_video(path, frames, fps, crf=0)
@@ -106,6 +111,20 @@ def saved_frames(server: ComfyUI, workflow: Workflow, shown: Mapping[str, Any]) 
     for item in items:
         content, name = server.fetch(item), Path(str(item["filename"]))
         yield from _frames(content, name)
+
+
+def _animated(frames: list[np.ndarray], fps: float) -> bytes:
+    """An animated PNG of all frames, equal neighbours as well.
+
+    Pillow merges a frame into an equal one before it, unless their blends differ (9.5 does so without durations, too).
+    Opaque pictures look the same in both blends, so frames have them in turn.
+    """
+    buffer = io.BytesIO()
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    blends = [PngImagePlugin.Blend.OP_SOURCE, PngImagePlugin.Blend.OP_OVER]
+    turns = [blends[number % 2] for number in range(len(frames))]
+    first.save(buffer, "PNG", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, blend=turns)
+    return buffer.getvalue()
 
 
 def _frames(content: bytes, name: Path) -> Iterator[np.ndarray]:

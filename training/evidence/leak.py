@@ -21,7 +21,7 @@ from ..evaluation.cases import Case, open_set
 from ..evaluation.frames import read_clip
 from ..evaluation.metrics.colours import distance, foreground, palette
 from ..evaluation.records import RunFolder
-from .records import driver_frames, version_of
+from .records import driver_frames, first_difference, version_of
 
 LIMIT = 0.1
 FORMAT = 1
@@ -69,15 +69,22 @@ class Leak:
 def measure_leak(runs: tuple[Path, Path], sets: tuple[Path, Path], method: str) -> Leak:
     """Compare a method's results in two runs on the cases that are made in both.
 
-    Raises ValueError when a run has no such method, the settings differ or no case is in both.
+    Raises ValueError when a run has no such method, the settings or what the method is differ, or no case is in both.
     """
     folders = [RunFolder(run) for run in runs]
     benches = [folder.bench() for folder in folders]
     for folder, bench in zip(folders, benches, strict=True):
         if method not in bench.methods:
             raise ValueError(f"{folder.root}: no method {method!r}, only {', '.join(bench.methods) or 'none'}")
-    if benches[0].setting != "cross" or benches[0].options["inputs"] != benches[1].options["inputs"]:
-        raise ValueError(f"{runs[0]} and {runs[1]}: expected two runs in the setting cross with the same options")
+    if any(bench.setting != "cross" for bench in benches):
+        raise ValueError(f"{runs[0]} and {runs[1]}: expected two runs in the setting cross")
+    known = [bench.options.get("methods", {}) for bench in benches]
+    sides = [
+        {"inputs": bench.options["inputs"], f"method {method}": facts.get(method)}
+        for bench, facts in zip(benches, known, strict=True)
+    ]
+    if told := first_difference(sides[0], sides[1], "options"):
+        raise ValueError(f"{runs[0]} and {runs[1]}: {told}: expected two runs of one method with the same options")
     versions = {version_of(bench.options) for bench in benches}
     if len(versions) > 1:
         raise ValueError(f"{runs[0]} and {runs[1]}: the sets have versions {' and '.join(sorted(versions))}")

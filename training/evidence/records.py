@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from ..synthetic.held_out import HUMANS
 
 FORMAT = 1
 GROUPS = ("humans in range", "figures in range", "out of range", "objects")
+ALIKE = ("width", "height", "frames", "start", "stride")
+"""Options that the runs of two records share when their numbers are held against each other."""
 _DIGITS = 5  # after the point, of what is kept
 
 
@@ -27,6 +29,7 @@ class Record:
     """setting: of the run, as its options say. version: of the set, which changes with the right answers. cases: names.
 
     characters, groups: of each case. methods: name -> what it is. values: method -> metric -> value of each case.
+    place: where it was read from, for messages.
     """
 
     setting: str
@@ -37,6 +40,7 @@ class Record:
     methods: Mapping[str, Any]
     values: Mapping[str, Mapping[str, tuple[float, ...]]]
     version: str = "1"
+    place: str = field(default="a record", compare=False)
 
     def of(self, method: str, metric: str, group: str = "") -> np.ndarray:
         """The values of the cases, or of those of one group. Raises ValueError naming what the record lacks."""
@@ -81,7 +85,28 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Seque
         methods={name: bench.options["methods"][name] for name in wanted},
         values=values,
         version=version_of(bench.options),
+        place=str(run),
     )
+
+
+def check_alike(one: Record, other: Record) -> None:
+    """Raises ValueError naming both records and what differs: the version of the set, the cases or one of ALIKE."""
+    places = f"{one.place} and {other.place}"
+    if one.version != other.version:
+        raise ValueError(f"{places}: version of the set: {one.version} and {other.version}: nothing to compare")
+    if not one.same_cases(other):
+        raise ValueError(f"{places}: cases: {len(one.cases)} and {len(other.cases)}, not the same ones")
+    sides = [{name: record.options.get(name) for name in ALIKE} for record in (one, other)]
+    if told := first_difference(sides[0], sides[1], "options"):
+        raise ValueError(f"{places}: {told}: expected runs with the same {', '.join(ALIKE)}")
+
+
+def first_difference(one: Any, other: Any, name: str) -> str:
+    """The first field in which two JSON values differ, as `name.field: value and value`; empty where none does."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted(one.keys() | other.keys())
+        return next(filter(None, (first_difference(one.get(k), other.get(k), f"{name}.{k}") for k in keys)), "")
+    return "" if one == other else f"{name}: {one!r} and {other!r}"
 
 
 def version_of(options: Mapping[str, Any]) -> str:
@@ -133,8 +158,9 @@ def read_record(path: Path) -> Record:
         }
         version = str(fields.get("version", "1"))  # not told by records of the first version
         return Record(
-            fields["setting"], fields["options"], cases, characters, groups, fields["methods"], values, version
-        )
+            fields["setting"], fields["options"], cases, characters, groups, fields["methods"], values, version,
+            str(path),
+        )  # fmt: skip
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: no record as `record` writes it ({error})") from None
 

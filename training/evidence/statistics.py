@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .records import Record
+from .records import Record, check_alike, first_difference
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
@@ -26,15 +26,23 @@ class Difference:
 
 
 def difference(
-    one: tuple[Record, str], other: tuple[Record, str], metric: str, group: str = "", seed: int = 0
+    one: tuple[Record, str],
+    other: tuple[Record, str],
+    metric: str,
+    group: str = "",
+    seed: int = 0,
+    *,
+    same_method: bool = False,
 ) -> Difference:
     """One method minus another on the same cases; each is (record, method).
 
     The interval is the percentile bootstrap over characters, drawn whole with all their cases: cases of one character
-    are not independent. Raises ValueError when the cases are not the same.
+    are not independent. same_method: the two differ in what they were given alone, and not in what they are. Raises
+    ValueError naming both records and what differs where `check_alike` finds it, or the methods do in how they sample
+    or, with same_method, in anything.
     """
-    if not one[0].same_cases(other[0]):
-        raise ValueError("the two records have other cases, or another version of the set: differences are paired")
+    check_alike(one[0], other[0])
+    _check_methods(one, other, same_method)
     gaps = one[0].of(one[1], metric, group) - other[0].of(other[1], metric, group)
     pairs = zip(one[0].characters, one[0].groups, strict=True)
     names = np.array([character for character, of in pairs if group in ("", of)])
@@ -44,6 +52,19 @@ def difference(
     if len(set(names)) == 1:
         low = high = np.nan
     return Difference(float(gaps.mean()), float(low), float(high), len(set(names)))
+
+
+def _check_methods(one: tuple[Record, str], other: tuple[Record, str], same: bool) -> None:
+    """Methods that do not sample, oracles and results of others, are held against any."""
+    facts = [record.methods.get(name, {}) for record, name in (one, other)]
+    told = first_difference(facts[0], facts[1], "method") if same else ""
+    if not same and all("sampling" in fact for fact in facts):
+        told = first_difference(facts[0]["sampling"], facts[1]["sampling"], "method.sampling")
+    if told:
+        wanted = "one and the same method" if same else "the same sampling"
+        raise ValueError(
+            f"{one[0].place} ({one[1]}) and {other[0].place} ({other[1]}): {told}: expected {wanted} in both"
+        )
 
 
 def _resampled(gaps: np.ndarray, names: np.ndarray, seed: int) -> np.ndarray:

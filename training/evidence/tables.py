@@ -39,15 +39,15 @@ SETTINGS = {
     "cross": "S3 cross",
     "cross-aligned": "S3 cross, aligned at inference",
 }
-# Name of a contrast, and the two records of which the second is taken from the first.
+# Name of a contrast, the two records of which the second is taken from the first, and whether one network made both.
 CONTRASTS = (
-    ("aligned at inference, trained with EPI", "cross-aligned", "cross"),
-    ("aligned at inference, trained without EPI", "no-epi-cross-aligned", "no-epi-cross"),
-    ("trained with EPI, not aligned", "cross", "no-epi-cross"),
-    ("trained with EPI, aligned", "cross-aligned", "no-epi-cross-aligned"),
-    ("with IPI, not aligned", "cross", "no-ipi-cross"),
-    ("lambda 1 against 0, not aligned", "lambda-100-cross", "no-epi-cross"),
-    ("lambda 0.9 against 0.5, not aligned", "lambda-90-cross", "lambda-50-cross"),
+    ("aligned at inference, trained with EPI", "cross-aligned", "cross", True),
+    ("aligned at inference, trained without EPI", "no-epi-cross-aligned", "no-epi-cross", True),
+    ("trained with EPI, not aligned", "cross", "no-epi-cross", False),
+    ("trained with EPI, aligned", "cross-aligned", "no-epi-cross-aligned", False),
+    ("with IPI, not aligned", "cross", "no-ipi-cross", False),
+    ("lambda 1 against 0, not aligned", "lambda-100-cross", "no-epi-cross", False),
+    ("lambda 0.9 against 0.5, not aligned", "lambda-90-cross", "lambda-50-cross", False),
 )
 PRIMARY = ("silhouette_iou", "lpips_alex_box", "extra_limb_rate")
 _BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -56,7 +56,8 @@ _BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL
 def rewritten(text: str, folder: Path) -> str:
     """The document with every table as the records in a folder give it.
 
-    Raises ValueError for a table that is not known, a known one that the document lacks, or a damaged record.
+    Raises ValueError for a table that is not known, a known one that the document lacks, a damaged record, or two that
+    do not belong together.
     """
     found = {match.group(2) for match in _BLOCK.finditer(text)}
     if found != set(TABLES):
@@ -123,9 +124,9 @@ def bars_table(records: Mapping[str, Record], leak: Leak | None) -> list[list[st
 def contrasts_table(records: Mapping[str, Record], leak: Leak | None) -> list[list[str]]:
     """Paired differences of out-of-range characters with their intervals."""
     rows = [["contrast", *(METRICS[name].display for name in PRIMARY)]]
-    for words, one, other in CONTRASTS:
+    for words, one, other, same in CONTRASTS:
         pair = records.get(one), records.get(other)
-        rows.append([words, *(_difference(pair[0], pair[1], metric) for metric in PRIMARY)])
+        rows.append([words, *(_difference(pair[0], pair[1], metric, same) for metric in PRIMARY)])
     return rows
 
 
@@ -166,8 +167,8 @@ def _digits(name: str) -> int:
     return 1 if name in ("psnr_box", "joint_error") else 3
 
 
-def _difference(one: Record | None, other: Record | None, metric: str) -> str:
+def _difference(one: Record | None, other: Record | None, metric: str, same_method: bool) -> str:
     if one is None or other is None or not (one.has(METHOD, metric) and other.has(METHOD, metric)):
         return NOT_RUN
-    found = difference((one, METHOD), (other, METHOD), metric, GROUPS[2])
+    found = difference((one, METHOD), (other, METHOD), metric, GROUPS[2], same_method=same_method)
     return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"

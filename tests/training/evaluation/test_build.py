@@ -11,9 +11,10 @@ from animatex_training.evaluation.build.generate import liveliness
 from animatex_training.evaluation.build.prompts import EXAMPLES, TEMPLATE, draw_prompts, read_answers, read_prompts
 from animatex_training.evaluation.build.screen import Rules, judge, screen
 from animatex_training.evaluation.build.words import OBJECTS
-from animatex_training.evaluation.cases import open_set, validate, write_set
+from animatex_training.evaluation.cases import SetError, open_set, validate, write_set
 from animatex_training.evaluation.cli import main
 from animatex_training.evaluation.extraction import Extraction
+from animatex_training.evaluation.workflow import Workflow
 from animatex_training.synthetic_clips import make_clips, write_clips
 from PIL import Image
 
@@ -79,7 +80,7 @@ def test_more_prompts_become_more_cases_and_scores_stay(tmp_path, monkeypatch):
 
     monkeypatch.setattr(making, "_make", make)
     (tmp_path / "flow.json").write_text("{}")
-    flow = SimpleNamespace(path=tmp_path / "flow.json")
+    flow = SimpleNamespace(path=tmp_path / "flow.json", slots={})
     plan = making.Plan(
         image=flow, video=flow, score=liveliness, score_name="liveliness", license="CC0", source="noise", fps=8.0,
         tries=1,
@@ -175,6 +176,34 @@ def test_a_set_of_videos(tmp_path, capsys):
     assert "no part of the video's 25" in capsys.readouterr().err
 
 
+def test_poses_without_a_person_are_not_written(tmp_path, caplog):
+    clips = make_clips(3, seed=5, frames=6)
+    write_clips(tmp_path / "videos", clips)
+    for number, hidden in enumerate((slice(0, 1), slice(0, 4), slice(0, 6))):  # of 6 frames, of which 4 are taken
+        scores = clips[number].poses.scores.copy()
+        scores[hidden] = 0
+        save_openpose(tmp_path / f"videos/clip_00{number}.json", replace(clips[number].poses, scores=scores))
+    given = ["build", "videos", tmp_path / "videos", tmp_path / "set", "--name", "own", "--source", "rendered"]
+    assert bench(*given, "--licence", "CC0", "--frames", 4) == 0 and validate(tmp_path / "set") == []
+    found = open_set(tmp_path / "set")
+    cases = [found.open(name) for name in found.cases]
+    assert [case.poses is not None for case in cases] == [True, False, False] and found.scored == ("clip_000",)
+    assert [case.image_pose for case in cases] == [None] * 3
+    told = [message for message in caplog.messages if "taken as no poses" in message]
+    assert len(told) == 2 and "clip_001.json: nobody is in any of the 4 frames" in told[0]
+    assert bench("build", "poses", tmp_path / "set") == 0
+
+
+def test_pictures_with_numbers_of_unequal_length_become_no_case(tmp_path, capsys):
+    images = tmp_path / "tiktok/00335/images"
+    write_frames(images, make_clips(1, seed=6, frames=3)[0].frames)
+    (images / "00002.png").rename(images / "10.png")
+    given = ["build", "videos", tmp_path / "tiktok", tmp_path / "set", "--layout", "tiktok", "--name", "tiktok"]
+    assert bench(*given, "--source", "its page") == 1
+    assert "00335/images: 10.png and 00000.png: numbers of unequal length" in capsys.readouterr().err
+    assert not (tmp_path / "set/a2bench.json").exists()
+
+
 def test_folders_of_pictures_keep_their_numbers(tmp_path):
     clips = make_clips(2, seed=6, frames=5)
     for name, clip in zip(("00335", "00336"), clips, strict=True):
@@ -186,3 +215,114 @@ def test_folders_of_pictures_keep_their_numbers(tmp_path):
     assert (found.cases, found.scored, case.fps) == (("00335", "00336"), (), 15.0)
     _, frames = case.clip("video").open()
     assert all((frame == clips[0].frames[2 * i]).all() for i, frame in enumerate(frames)) and "research" in case.license
+
+
+class Noise:
+    """Tries of noise in place of a server: a small set of two prompts, and how often a try was made."""
+
+    def __init__(self, folder, monkeypatch):
+        (folder / "flow.json").write_text("{}")
+        self.folder, self.out, self.prompts, self.made = folder, folder / "set", draw_prompts(2, 0), 0
+        self.case = self.out / self.prompts[0].name
+        slots = {"prompt": ("6", "text"), "reference": ("7", "image"), "output": ("9", "")}
+        self.flow = Workflow(folder / "flow.json", {}, slots)
+        monkeypatch.setattr(making, "_make", self._make)
+
+    def _make(self, prompt, folder, server, plan, seed):
+        self.made += 1
+        frames = np.random.default_rng(seed).integers(0, 255, (3, 96, 64, 3), np.uint8)
+        write_frames(folder / "video", frames)
+        Image.fromarray(frames[0]).save(folder / "image.png")
+
+    def generate(self, video=None, *, tries=2, fps=8.0, license="CC0", source="noise", choices=None):
+        plan = making.Plan(
+            image=self.flow, video=video or self.flow, score=liveliness, score_name="liveliness", license=license,
+            source=source, fps=fps, tries=tries, choices={self.prompts[0].name: 0} if choices is None else choices,
+        )  # fmt: skip
+        self.made = 0
+        making.generate(self.prompts, self.folder / "tries", self.out, "noise", None, plan)
+
+    def correct_by_hand(self):
+        """Poses and a silhouette that nothing of ours wrote; returns them as they are on disk."""
+        poses = make_clips(1, seed=1, frames=3, width=64, height=96, fps=8.0)[0].poses
+        save_openpose(self.case / "poses.json", poses)
+        save_openpose(self.case / "image_pose.json", poses.frames(slice(0, 1)))
+        write_frames(self.case / "mask", np.full((3, 96, 64, 3), 255, np.uint8))
+        return contents(self.case)
+
+
+def test_tries_are_made_again_by_other_slots_and_by_a_rate_that_the_workflow_takes(tmp_path, monkeypatch):
+    noise = Noise(tmp_path, monkeypatch)
+    noise.generate()
+    assert noise.made == 4
+    noise.generate()
+    assert noise.made == 0
+    noise.generate(fps=16.0)
+    assert noise.made == 0, "the workflow was not told"
+    other = replace(noise.flow, slots=noise.flow.slots | {"reference": ("8", "image")})
+    noise.generate(other)
+    assert noise.made == 4
+    timed = replace(other, slots=other.slots | {"fps": ("9", "fps"), "width": ("9", "width")})
+    for fps, made in ((16.0, 4), (16.0, 0), (12.0, 4)):
+        noise.generate(timed, fps=fps)
+        assert noise.made == made and open_set(noise.out).open(noise.case.name).fps == fps
+    unused = replace(timed, slots=timed.slots | {"width": ("7", "width")})
+    noise.generate(unused, fps=12.0)
+    assert noise.made == 0, "width is not filled in"
+    note = json.loads((tmp_path / "tries" / noise.case.name / "1/try.json").read_text())
+    del note["made_with"]["slots"]  # as it was once written
+    (tmp_path / "tries" / noise.case.name / "1/try.json").write_text(json.dumps(note))
+    noise.generate(unused, fps=12.0)
+    assert noise.made == 1
+
+
+def test_what_is_said_of_a_case_is_corrected_without_touching_its_files(tmp_path, monkeypatch):
+    noise = Noise(tmp_path, monkeypatch)
+    noise.generate()
+    before = noise.correct_by_hand()
+    facts = json.loads((noise.case / "case.json").read_text())
+    facts["facts"]["character"] = "teapot"
+    (noise.case / "case.json").write_text(json.dumps(facts))
+    noise.generate(tries=4, license="CC BY", source="a model")
+    after = contents(noise.case)
+    assert {name for name in before if before[name] != after.get(name)} == {"case.json"}
+    case = open_set(noise.out).open(noise.case.name, deep=True)
+    assert (case.license, case.source, case.fps) == ("CC BY", "a model", 8.0)
+    assert len(case.facts["scores"]) == 4 and case.facts["character"] == "teapot"
+    noise.generate(tries=4, license="CC BY", source="a model")
+    assert contents(noise.case) == after
+
+
+def test_a_corrected_rate_reaches_the_poses(tmp_path, monkeypatch):
+    noise = Noise(tmp_path, monkeypatch)
+    noise.generate()
+    own = make_clips(1, seed=1, frames=3, width=64, height=96)[0].poses
+    found = Extraction(lambda frames: replace(own.frames(slice(0, len(list(frames)))), fps=None), {"backend": "fake"})
+    screen(noise.out, found, Rules())
+    by_hand = noise.out / noise.prompts[1].name / "poses.json"
+    save_openpose(by_hand, replace(load_openpose(by_hand), points=own.points + 1))
+    mended = load_openpose(by_hand).points
+    noise.generate(fps=16.0)
+    for poses in (noise.case / "poses.json", by_hand):
+        assert load_openpose(poses).fps == 16.0
+    assert np.array_equal(load_openpose(by_hand).points, mended)
+    assert validate(noise.out) == [] and screen(noise.out, found, Rules())
+    noise.generate(fps=16.0, choices={noise.prompts[0].name: 1})
+    assert not (noise.case / "poses.json").exists(), "what was found is found again"
+
+
+def test_a_case_with_work_of_others_is_not_replaced(tmp_path, monkeypatch):
+    noise = Noise(tmp_path, monkeypatch)
+    noise.generate()
+    before = noise.correct_by_hand()
+    name, second = (prompt.name for prompt in noise.prompts)
+    with pytest.raises(SetError, match=rf"{name} \(image_pose.json, mask, poses.json\)\. Move these") as error:
+        noise.generate(choices={name: 1, second: 1})
+    assert second not in str(error.value) and contents(noise.case) == before
+    assert json.loads((noise.out / second / "case.json").read_text())["facts"]["chosen"] == 1, "the others are made"
+    assert open_set(noise.out).cases == (name, second)
+    for path in ("image_pose.json", "poses.json"):
+        (noise.case / path).unlink()
+    (noise.case / "mask").rename(tmp_path / "mask")
+    noise.generate(choices={name: 1, second: 1})
+    assert contents(noise.case)["image.png"][0] != before["image.png"][0] and validate(noise.out) == []

@@ -76,3 +76,6 @@ def test_numbers_that_names_put_out_of_order_are_refused(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / f"{index}.png")
     with pytest.raises(ValueError, match=r"10\.png: numbers of unequal length"):
         next(read_clip(tmp_path))
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(ValueError, match=r": 2\.png and 10\.png: numbers of unequal length"):
+        next(read_clip(tmp_path))

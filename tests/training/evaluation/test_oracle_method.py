@@ -7,6 +7,7 @@ from animatex_training.evaluation.frames import read_clip
 from animatex_training.evaluation.inputs import make_inputs
 from animatex_training.evaluation.methods import MethodError, open_method, parse_method
 from animatex_training.evaluation.records import RunFolder
+from animatex_training.evaluation.runner import Request, run
 from animatex_training.evaluation.settings import Options
 from animatex_training.evaluation.skeleton_warp import SkeletonWarp
 
@@ -40,6 +41,23 @@ def test_each_oracle_shows_what_it_says(inputs):
     assert len(still) == FRAMES and (still == still[0]).all()
     coded = shown("vae", inputs[0])
     assert coded.shape == truth[0].shape and 0 < np.abs(coded.astype(float) - truth[0]).mean() < 30
+
+
+def test_another_character_that_changed_is_shown_anew(tmp_path):
+    folder, _ = write_small_set(tmp_path / "set", cases=2, references=0)
+    for number in (0, 1):
+        write_case(folder / f"case{number}", license="CC0", source="rendered", fps=8.0, character=number, motion="same")
+    request = Request(
+        folder=folder, out=tmp_path / "run", setting="self", cases=("case0",), metrics={"only": ["psnr"]},
+        options=Options(width=SIZE[0], height=SIZE[1], frames=FRAMES),
+        methods=tuple(parse_method(f"{kind}=oracle:{kind}") for kind in ("wrong", "still")),
+    )  # fmt: skip
+    assert run(request).made == 2 and run(request).made == 0
+    (folder / "case1/video/00002.png").write_bytes((folder / "case1/video/00004.png").read_bytes())
+    done = run(request)
+    assert (done.made, done.scored, done.complete) == (1, 1, ("wrong", "still"))
+    made = list(read_clip(tmp_path / "run/frames/wrong/case0"))
+    assert (made[2] == made[4]).all() and run(request).made == 0
 
 
 def test_unknown_oracles_and_options_are_refused(inputs):

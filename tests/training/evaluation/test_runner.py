@@ -134,6 +134,25 @@ def test_what_was_changed_is_seen(request_, sets):
     }
 
 
+@pytest.mark.parametrize(("what", "place"), [("clip", "runner.write_clip"), ("seams", "measuring.Measuring.score")])
+def test_an_interrupted_run_leaves_no_score_of_what_was_before(request_, sets, tmp_path, monkeypatch, what, place):
+    shutil.copytree(sets[1][0].path, tmp_path / "mine")
+    run(changed(request_, methods=(parse_method(f"mine={tmp_path / 'mine'}"),)))
+    if what == "clip":
+        (tmp_path / "mine/case0/00002.png").write_bytes((tmp_path / "mine/case0/00004.png").read_bytes())
+    again = parse_method(f"mine={tmp_path / 'mine'}" + (",seams=4" if what == "seams" else ""))
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"animatex_training.evaluation.{place}", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(changed(request_, methods=(again,)))
+    folder = RunFolder(request_.out)
+    assert folder.case_scores("mine", "case0") is None and folder.method_scores("mine") is None
+    assert folder.case_scores("mine", "case1") is not None
+
+
 def test_methods_of_another_truth_stand_in_no_table(request_, sets, tmp_path):
     folder, _ = write_small_set(tmp_path / "set")
     both = changed(request_, folder=folder, methods=sets[1][:2])
@@ -147,6 +166,8 @@ def test_methods_of_another_truth_stand_in_no_table(request_, sets, tmp_path):
     first = run(both, (1, 2))
     assert first.complete == (), "case1 is the other shard's, and its scores are of the former truth"
     assert RunFolder(request_.out).method_scores("copy") is None
+    scores = [RunFolder(request_.out).case_scores("copy", case) for case in ("case0", "case1")]
+    assert scores[0] is not None and scores[1] is None, "a score against the former truth is not there to be read"
     assert run(both, (2, 2)).complete == ("copy", "noise8")
     assert RunFolder(request_.out).method_scores("copy").values["psnr"].value < 100
 
@@ -207,6 +228,26 @@ def test_true_silhouettes_are_measured_where_a_case_has_them(request_, sets, tmp
     assert not RunFolder(tmp_path / "no").case_scores("limb", "case0").values
 
 
+def test_silhouettes_before_a_natural_background_are_left_out_and_said(request_, tmp_path, caplog):
+    folder, _ = write_small_set(tmp_path / "set", cases=1)
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    mask = np.zeros_like(frames)
+    mask[:, 30:70, 10:40] = 255
+    shutil.rmtree(folder / "case0/video")
+    for place, shown in ((folder / "case0/video", frames), (folder / "case0/mask", mask)):
+        write_frames(place, shown)
+    write_frames(tmp_path / "results/case0", frames)
+    only = {"only": ["silhouette_iou", "extra_limb_rate", "missing_part_rate", "psnr", "psnr_box"]}
+    methods = (parse_method(f"mine={tmp_path / 'results'}"),)
+    assert run(changed(request_, folder=folder, methods=methods, metrics=only)).complete == ("mine",)
+    run_folder = RunFolder(request_.out)
+    for scores in (run_folder.case_scores("mine", "case0"), run_folder.method_scores("mine")):
+        assert set(scores.values) == {"psnr", "psnr_box"}
+    told = [record.message for record in caplog.records if "silhouettes" in record.message]
+    assert len(told) == 1 and "case0: mine: no metrics of silhouettes: frame 0: the background is not plain" in told[0]
+    assert "segment" not in told[0]
+
+
 def test_inputs_alone_come_first(request_, sets):
     inputs = changed(request_, methods=())
     assert run(inputs).made == 0 and (request_.out / "cases/case0/poses.json").is_file()
@@ -260,6 +301,24 @@ def test_results_of_another_size_are_stretched_as_opencv_does(request_, sets, tm
     assert np.abs(made - wide.astype(float).reshape(FRAMES, SIZE[1], SIZE[0], 2, 3).mean(3)).max() <= 1
     for values in (RunFolder(request_.out).case_scores("wide", "case0"), RunFolder(request_.out).method_scores("wide")):
         assert values.values["psnr"].settings["resized_from"] == [2 * SIZE[0], SIZE[1]]
+
+
+@pytest.mark.parametrize("only", [["psnr", KID], [KID]])
+def test_sizes_that_differ_between_cases_are_told_by_every_value(request_, tmp_path, sets, only):
+    shutil.copytree(sets[1][0].path, tmp_path / "mixed")
+    shutil.rmtree(tmp_path / "mixed/case1")
+    write_frames(tmp_path / "mixed/case1", np.zeros((FRAMES, SIZE[1], 2 * SIZE[0], 3), np.uint8))
+    spec = parse_method(f"mixed={tmp_path / 'mixed'},resize=stretch")
+    given = {"methods": (sets[1][0], spec), "cases": ("case0", "case1"), "metrics": {"only": only}}
+    run(changed(request_, **given))
+    values = RunFolder(request_.out).method_scores("mixed").values
+    assert set(values) == set(only)
+    for value in values.values():
+        assert value.settings["resized_from"] == [list(SIZE), [2 * SIZE[0], SIZE[1]]]
+    assert all("resized_from" not in v.settings for v in RunFolder(request_.out).method_scores("copy").values.values())
+    before = contents(request_.out)
+    run(changed(request_, **given))
+    assert contents(request_.out) == before
 
 
 def test_a_broken_case_is_said_before_the_work(request_, tmp_path):

@@ -20,6 +20,8 @@ from animatex_training.evaluation.sweeps import (
     write_curve,
     write_table,
 )
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from animatex_core.config import TINY
 from tests.comfy.small_models import write_model
@@ -76,6 +78,39 @@ def test_a_checkpoint_of_another_row_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"none of the checkpoints of table 6 is there: lambda-100\.safetensors"):
         found_rows(6, tmp_path)
     assert FULL.holds["query"] == "merged"
+
+
+def write_trained(path, settings):
+    """A model that says the data settings of its training."""
+    write_model(path, bundle=False)
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+    training = json.dumps({"config": {"data": {"settings": settings}}})
+    save_file(load_file(path), path, {**facts, "training": training})
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "message"),
+    [
+        ("animate-x", {"probability": 0.0}, r"Animate-X has probability above 0, .* with 0\.0"),
+        ("animate-x", {"drop": False}, "Animate-X has drop = True, .* with False"),
+        ("no-realign", {"realign": False, "add": False}, "w/o Realign has add = True, .* with False"),
+        ("no-rescale", {"rescale": False, "probability": 0.0}, "w/o Rescale has probability above 0"),
+        ("no-epi", {}, r"w/o EPI has probability = 0\.0, .* with 0\.98"),
+        ("no-epi", {"probability": 0.0, "realign": False}, "w/o EPI has realign = True"),
+    ],
+)
+def test_a_checkpoint_that_differs_in_more_than_its_row_is_refused(tmp_path, file, settings, message):
+    write_trained(tmp_path / f"{file}.safetensors", settings)
+    with pytest.raises(ValueError, match=message):
+        found_rows(4, tmp_path)
+
+
+def test_a_checkpoint_trained_as_its_row_is_taken(tmp_path):
+    held = {"animate-x": {"probability": 0.2}, "no-epi": {"probability": 0.0}, "no-realign": {"realign": False}}
+    for file, settings in held.items():
+        write_trained(tmp_path / f"{file}.safetensors", settings)
+    assert {spec.name for spec in found_rows(4, tmp_path)[0]} == set(held)
 
 
 def test_curves_are_normalised(tmp_path):

@@ -1,13 +1,18 @@
 """Slots of workflows are found and refused by name, and every answer of a server that is not one is an error."""
 
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import av
+import numpy as np
 import pytest
+from animatex_training.evaluation import workflow
 from animatex_training.evaluation.comfy_client import ComfyError, ComfyUI
 from animatex_training.evaluation.methods import MethodError, open_method, parse_method
-from animatex_training.evaluation.workflow import WorkflowError, load_workflow
+from animatex_training.evaluation.workflow import WorkflowError, load_workflow, upload_clip
+from PIL import Image, ImageSequence
 
 from tests.training.evaluation import workflows
 
@@ -121,3 +126,40 @@ def test_methods_need_a_server_and_a_slot(server, tmp_path):
         open_method(parse_method(f"g={graph},url=http://127.0.0.1:9"))
     answers["/system_stats"] = 200, json.dumps({"system": {"comfyui_version": "0.33", "os": "any"}})
     assert open_method(parse_method(f"g={graph},url={url},seed_value=4")).facts["server"] == {"comfyui_version": "0.33"}
+
+
+class Uploads:
+    """In place of a server: keeps what it is given."""
+
+    url = "http://here"
+
+    def upload(self, content, ending):
+        self.content, self.ending = content, ending
+        return f"clip{ending}"
+
+
+@pytest.mark.parametrize("order", ["aaabb", "ab", "a", "abba", "aaaaaa"])
+def test_no_frame_of_a_clip_is_lost_on_its_way(order):
+    noise = np.random.default_rng(0).integers(0, 255, (24, 16, 3), np.uint8)
+    other = noise.copy()
+    other[5:9, 3:7] = 0
+    frames = [{"a": noise, "b": other}[letter] for letter in order]
+    server = Uploads()
+    assert upload_clip(server, frames, 8.0, pictures=True) == "clip.png"
+    with Image.open(io.BytesIO(server.content)) as image:
+        by_pillow = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+        assert image.info.get("duration", 125) == 125
+    with av.open(io.BytesIO(server.content)) as container:  # as ComfyUI's LoadImage reads it
+        by_ffmpeg = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for found in (by_pillow, by_ffmpeg):
+        assert np.array_equal(found, frames)
+
+
+def test_an_animated_png_that_lacks_frames_is_not_sent(monkeypatch):
+    frames = [np.zeros((24, 16, 3), np.uint8)] * 3
+    whole = workflow._animated
+    monkeypatch.setattr(workflow, "_animated", lambda frames, fps: whole(frames[:2], fps))
+    server = Uploads()
+    with pytest.raises(ComfyError, match="http://here: the animated PNG to upload: expected 3 frames, found 2"):
+        upload_clip(server, frames, 8.0, pictures=True)
+    assert not hasattr(server, "content")

@@ -73,6 +73,57 @@ def test_differences_are_paired_and_drawn_by_character():
     assert alone.mean == 1 and np.isnan([alone.low, alone.high]).all()
 
 
+SAMPLED = {"kind": "checkpoint", "sha256": {"model": "aa"}, "sampling": {"steps": 6, "seed": 1}}
+SIZES = {"width": 128, "height": 192, "frames": 16, "start": 0, "stride": 1, "align": "off"}
+
+
+def kept(path, options=SIZES, facts=SAMPLED):
+    """A record in a file, of a model and the oracles."""
+    made = replace(record(mini=level(8, 0.04, 0.1), **ORACLES), options=options)
+    write_record(path, replace(made, methods=made.methods | {"mini": facts}))
+    return read_record(path)
+
+
+@pytest.mark.parametrize("name", ["width", "height", "frames", "start", "stride"])
+def test_records_that_were_measured_otherwise_are_not_compared(tmp_path, name):
+    one, other = kept(tmp_path / "one.json"), kept(tmp_path / "other.json", SIZES | {name: 7, "align": "full"})
+    for compared in (
+        lambda: difference((one, "mini"), (other, "mini"), "joint_error"),
+        lambda: bars(one, "mini", other),
+    ):
+        with pytest.raises(ValueError, match=rf"one\.json and .*other\.json: options\.{name}: .* and 7"):
+            compared()
+    later = replace(other, version="2")
+    with pytest.raises(ValueError, match=r"one\.json and .*other\.json: version of the set: 1 and 2"):
+        bars(one, "mini", later)
+
+
+def test_methods_that_sample_otherwise_are_not_compared(tmp_path):
+    one, aligned = kept(tmp_path / "one.json"), kept(tmp_path / "aligned.json", SIZES | {"align": "full"})
+    more = kept(tmp_path / "more.json", facts=SAMPLED | {"sampling": {"steps": 30, "seed": 1}})
+    trained = kept(tmp_path / "trained.json", facts=SAMPLED | {"sha256": {"model": "bb"}})
+    assert difference((one, "mini"), (aligned, "mini"), "joint_error", same_method=True).mean == 0
+    assert difference((one, "mini"), (trained, "mini"), "joint_error").mean == 0
+    assert difference((one, "mini"), (more, "still"), "joint_error").mean == -12
+    with pytest.raises(ValueError, match=r"one\.json .*more\.json .*: method\.sampling\.steps: 6.* and 30"):
+        difference((one, "mini"), (more, "mini"), "joint_error")
+    with pytest.raises(ValueError, match=r"one\.json .*trained\.json .*: method\.sha256\.model: 'aa' and 'bb'"):
+        difference((one, "mini"), (trained, "mini"), "joint_error", same_method=True)
+
+
+def test_alignment_at_inference_is_a_contrast_of_one_network(tmp_path):
+    text = "".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n" for name in TABLES)
+    kept(tmp_path / "cross.json")
+    kept(tmp_path / "no-epi-cross.json", facts=SAMPLED | {"sha256": {"model": "bb"}})
+    kept(tmp_path / "cross-aligned.json", SIZES | {"align": "full"})
+    filled = rewritten(text, tmp_path)
+    for words in ("aligned at inference, trained with EPI", "trained with EPI, not aligned"):
+        assert f"| {words} | not run | not run | +0.000 (+0.000 to +0.000) |" in filled
+    kept(tmp_path / "cross-aligned.json", SIZES | {"align": "full"}, SAMPLED | {"sha256": {"model": "cc"}})
+    with pytest.raises(ValueError, match=r"cross-aligned\.json .*cross\.json .*: method\.sha256\.model"):
+        rewritten(text, tmp_path)
+
+
 def test_a_record_is_kept_and_a_broken_one_named(tmp_path):
     one = record(mini=level(8.123456, 0.04, 0.1))
     write_record(tmp_path / "one.json", one)
@@ -157,6 +208,10 @@ def test_the_leak_test_sees_who_wears_the_drivers_clothes(tmp_path, capsys):
     with pytest.raises(ValueError, match="no method 'x'"):
         measure_leak((one[1], same[1]), (one[0], same[0]), "x")
     bench = RunFolder(same[1]).bench()
+    other = {"mini": {"kind": "results", "resize": "no"}}
+    RunFolder(same[1]).write(replace(bench, options=bench.options | {"methods": other}))
+    with pytest.raises(ValueError, match=r"run-own and .*run-same: options\.method mini\.resize: None and 'no'"):
+        measure_leak((one[1], same[1]), (one[0], same[0]), "mini")
     RunFolder(same[1]).write(replace(bench, options=bench.options | {"set": {"version": "2"}}))
     with pytest.raises(ValueError, match="versions 1 and 2"):
         measure_leak((one[1], same[1]), (one[0], same[0]), "mini")

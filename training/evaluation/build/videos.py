@@ -1,14 +1,16 @@
 """Videos that are there -> a set: the first frame is the image, the poses beside a video drive it.
 
-Videos with poses are scored, the others are references until `build poses` has read theirs. Poses that were read from
-every k-th frame take those frames of the video, as lossless pictures.
+Videos with poses are scored, the others are references until `build poses` has read theirs; poses without anybody in
+them are no poses. Poses that were read from every k-th frame take those frames of the video, as lossless pictures.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from ...sources import Source
 from ..cases import SetError, listed, write_case, write_set
 from ..frames import write_clip
 
+LOG = logging.getLogger(__name__)
 _SAME_RATE = 0.01
 
 
@@ -80,26 +83,37 @@ def _write(folder: Path, source: Source, asked: dict[str, Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
     folder.mkdir(parents=True)
     rate, decoded = source.open(isolated=True)
-    poses = None if source.poses is None else load_openpose(source.poses)
+    poses = _given(source, frames)
     if poses is not None:
-        stride = _stride(source, rate, poses)
-        frames = min(frames, len(poses)) if frames else len(poses)
+        stride, frames = _stride(source, rate, poses), len(poses)
     count = write_clip(folder / "video", islice(decoded, 0, (frames - 1) * stride + 1 if frames else None, stride))
     fps = rate / stride
     if poses is not None:
         if count < frames:
             raise VideoError(source.video, f"{count} frames (every {stride}), its poses have {frames}")
-        chosen = PoseSequence(poses.points[:frames], poses.scores[:frames], poses.width, poses.height, fps)
-        save_openpose(folder / "poses.json", chosen)
+        save_openpose(folder / "poses.json", replace(poses, fps=fps))
     first = np.array(Image.open(folder / "video" / "00000.png").convert("RGB"))
     with replacing(folder / "image.png") as temporary, naming_errors(folder / "image.png"):
         Image.fromarray(first).save(temporary, "PNG")
     if poses is not None and (poses.width, poses.height) == (first.shape[1], first.shape[0]):
-        save_openpose(folder / "image_pose.json", poses.frames(slice(0, 1)).person(0))
+        still = poses.frames(slice(0, 1)).person(0)
+        if still.present.any():  # else there is no file: a case does not have poses without a person
+            save_openpose(folder / "image_pose.json", still)
     prompt = source.video.with_suffix(".txt")
     (folder / "prompt.txt").write_text(prompt.read_text(encoding="utf-8") if prompt.is_file() else "", encoding="utf-8")
     facts = {"video": source.title, "stride": stride, "asked": asked}
     write_case(folder, license=source.licence, source=source.source, fps=fps, **facts)
+
+
+def _given(source: Source, frames: int) -> PoseSequence | None:
+    """The poses beside a video, at most so many (0: all); None where there are none, or nobody is in them."""
+    if source.poses is None:
+        return None
+    poses = load_openpose(source.poses).frames(slice(0, frames or None))
+    if poses.present.any():
+        return poses
+    LOG.warning("%s: nobody is in any of the %d frames: taken as no poses", source.poses, len(poses))
+    return None
 
 
 def _stride(source: Source, rate: float, poses: PoseSequence) -> int:

@@ -120,17 +120,20 @@ class ClipMeter:
         mask: Clip | None = None,
         reference: np.ndarray | None = None,
         seams: Sequence[int] = (),
+        left_out: Callable[[str], object] | None = None,
     ) -> dict[str, Value]:
         """The metrics of one clip, read frame by frame.
 
         truth: what a perfect method would give; without it only metrics that need none. poses: what drove. mask: true
         silhouettes. reference: the character, uint8 RGB [H, W, 3]. seams: frames at which windows of the result begin.
-        Raises ValueError naming both clips when their lengths differ or, in `clean`, their sizes.
+        left_out: told why when a background is not plain; the clip then lacks the three metrics that find the
+        foreground by it. Raises ValueError naming both clips when their lengths differ or, in `clean`, their sizes,
+        and for such a background without `left_out`.
         """
         given = (("truth", truth), ("reference", reference), ("poses", poses), ("mask", mask), ("seams", seams or None))
         inputs = {name for name, value in given if value is not None}
         able = [m for m in self.metrics.values() if m.of == "clip" and not self._lacks(m, inputs)]
-        gauges = list(self._gauges({m.name for m in able}, mask, reference, seams))
+        gauges = list(self._gauges({m.name for m in able}, mask, reference, seams, left_out))
         for frame, other in self._pairs(made, truth):
             for gauge in gauges:
                 gauge.add(frame, other)
@@ -210,7 +213,12 @@ class ClipMeter:
         return "no extractor of poses given" if seen and self.extract is None else ""
 
     def _gauges(
-        self, names: set[str], mask: Clip | None, reference: np.ndarray | None, seams: Sequence[int]
+        self,
+        names: set[str],
+        mask: Clip | None,
+        reference: np.ndarray | None,
+        seams: Sequence[int],
+        left_out: Callable[[str], object] | None,
     ) -> Iterator[Gauge]:
         for name in names & set(_PIXELS):
             yield FrameMean(name, _PIXELS[name], {"range": 1 if name == "mae" else 255})
@@ -226,7 +234,7 @@ class ClipMeter:
         if "drift" in names:
             yield Drift()
         if mask is not None and names & {"silhouette_iou", "extra_limb_rate", "missing_part_rate"}:
-            yield Silhouette(_masks(mask), self.segment)
+            yield Silhouette(_masks(mask), self.segment, left_out)
         if mask is not None and (boxed := [self._boxed(name) for name in sorted(names) if name.endswith(_BOX)]):
             yield Boxed(_masks(mask), boxed)
         if mask is not None and reference is not None and "colour_distance" in names:

@@ -21,6 +21,10 @@ Segment = Callable[[np.ndarray], np.ndarray]
 """A frame uint8 RGB [H, W, 3] -> its foreground, bool [H, W]."""
 
 
+class NoPlainBackground(ValueError):
+    """A true frame whose background has no one colour, so that the foreground cannot be found by it."""
+
+
 class TrueSilhouettes:
     """True silhouettes frame by frame, and how many were taken."""
 
@@ -49,27 +53,51 @@ class Silhouette:
     """`silhouette_iou`, `extra_limb_rate` and `missing_part_rate`.
 
     masks: true silhouettes, frame by frame. segment: finds the result's foreground; None takes what differs from a
-    plain background, whose colour is the median of the true frame outside the silhouette.
+    plain background, whose colour is the median of the true frame outside the silhouette. left_out: told why when a
+    background is not plain; the clip then has no values. None raises it.
     """
 
-    def __init__(self, masks: Iterator[np.ndarray], segment: Segment | None = None) -> None:
+    def __init__(
+        self,
+        masks: Iterator[np.ndarray],
+        segment: Segment | None = None,
+        left_out: Callable[[str], object] | None = None,
+    ) -> None:
         self.silhouettes, self.segment = TrueSilhouettes(masks), segment
+        self.left_out, self.lacking = left_out, False
         self.found: dict[str, list[float]] = {name: [] for name in NAMES}
         self.frames: list[int] = []
 
     def add(self, made: np.ndarray, truth: np.ndarray | None) -> None:
         """See Gauge. Raises ValueError: fewer silhouettes than frames, another size, a background that is not plain."""
         number, mask = self.silhouettes.take(made.shape[:2])
-        if mask.any():
-            foreground = self.segment(made) if self.segment else _differing(number, made, truth, mask)
+        if mask.any() and not self.lacking:
+            foreground = self._foreground(number, made, truth, mask)
+            if foreground is None:
+                return
             for name, value in zip(NAMES, compare(checked_mask(foreground, mask.shape, number), mask), strict=True):
                 self.found[name].append(value)
             self.frames.append(number)
 
+    def _foreground(
+        self, number: int, made: np.ndarray, truth: np.ndarray | None, mask: np.ndarray
+    ) -> np.ndarray | None:
+        """bool [H, W]; None where the clip is left out."""
+        if self.segment:
+            return self.segment(made)
+        try:
+            return _differing(number, made, truth, mask)
+        except NoPlainBackground as error:
+            if self.left_out is None:
+                raise ValueError(f"{error}: give `segment`, a function that finds the foreground") from None
+            self.lacking = True
+            self.left_out(str(error))
+            return None
+
     def values(self) -> dict[str, Value]:
         """See Gauge. Frames whose silhouette is empty are left out and said."""
         self.silhouettes.end()
-        if not self.frames:
+        if self.lacking or not self.frames:
             return {}
         how = "given" if self.segment else f"differs from a plain background by more than {TOLERANCE}"
         told = {"foreground": how, "dilation": DILATION}
@@ -111,13 +139,11 @@ def _differing(number: int, made: np.ndarray, truth: np.ndarray | None, mask: np
         raise ValueError("without the true frames the foreground must be found by a function: give `segment`")
     outside = truth[~dilated(mask)]
     if not len(outside):
-        raise ValueError(f"frame {number}: the silhouette fills the picture: give `segment`")
+        raise NoPlainBackground(f"frame {number}: the silhouette fills the picture, no background is left")
     colour = np.median(outside, axis=0)
     spread = float(np.abs(outside - colour).mean())
     if spread > PLAIN:
-        raise ValueError(
-            f"frame {number}: the background is not plain (mean deviation {spread:.1f} of 255, at most "
-            f"{PLAIN:g}): "
-            "give `segment`, a function that finds the foreground"
+        raise NoPlainBackground(
+            f"frame {number}: the background is not plain (mean deviation {spread:.1f} of 255, at most {PLAIN:g})"
         )
     return np.abs(made - colour).max(2) > TOLERANCE

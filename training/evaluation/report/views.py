@@ -11,7 +11,7 @@ from animatex_core.cli_output import Advance
 
 from ..records import Bench, CaseScores, MethodScores, RunFolder
 from .columns import PRESETS, Column, absent, by_preset, column
-from .plots import line_plot
+from .plots import line_plot, over_clip
 from .quoted import Quote, quoted, why_none
 from .tables import Table, case_table, method_table, settings_of
 from .walls import Strip, Tile, Wall, make_strips, make_wall, tiles_of
@@ -135,7 +135,7 @@ def _view_case(folder: RunFolder, bench: Bench, case: str, limits: Limits | None
     plots: Sequence[tuple[Column, Any]] = ()
     if limits is not None:
         share = limits.bytes // max(min(limits.pictures, len(bench.cases)), 1)
-        strips, plots = make_strips(tiles), _plots(found, every)
+        strips, plots = make_strips(tiles), _plots(scores, every, _skipped(bench))
         wall = make_wall(tiles, fps, most_frames=limits.frames, most_bytes=share)
         if wall is None:
             why = f"No video: there are no frames, or they do not fit into {share / 1e6:.2f} MB."
@@ -144,12 +144,19 @@ def _view_case(folder: RunFolder, bench: Bench, case: str, limits: Limits | None
     )  # fmt: skip
 
 
-def _plots(found: Mapping[str, Any], columns: Sequence[Column]) -> list[tuple[Column, Any]]:
+def _plots(
+    scores: Mapping[str, CaseScores | None], columns: Sequence[Column], skipped: int
+) -> list[tuple[Column, Any]]:  # fmt: skip
+    """Every metric over the frames of the clip as the wall shows it. skipped: frames that were not measured."""
     plots = []
     for one in columns:
-        series = {name: values[one.name].per_frame for name, values in found.items() if one.name in values}
-        series = {name: frames for name, frames in series.items() if frames}
-        if any(len(frames) > 1 for frames in series.values()):
+        series = {
+            name: over_clip(found.values[one.name], found.frames, skipped)
+            for name, found in scores.items()
+            if found and one.name in found.values
+        }
+        series = {name: line for name, line in series.items() if line}
+        if any(len(line) > 1 for line in series.values()):
             plots.append((one, line_plot(series, one.label)))
     return plots
 
@@ -208,6 +215,12 @@ def _missing(
 def _case_facts(scores: Mapping[str, CaseScores | None]) -> str:
     shapes = {f"{one.frames} frames of {one.width}x{one.height}" for one in scores.values() if one}
     return "; ".join(sorted(shapes)) or "not measured"
+
+
+def _skipped(bench: Bench) -> int:
+    """How many frames of every clip a run leaves out at its beginning."""
+    inputs = bench.options.get("inputs")
+    return 1 if isinstance(inputs, Mapping) and inputs.get("skip_first") is True else 0
 
 
 def _fps(bench: Bench) -> float:

@@ -77,6 +77,19 @@ def test_a_background_that_is_not_plain_needs_a_function():
     assert values["silhouette_iou"].value == 1 and values["silhouette_iou"].settings["foreground"] == "given"
 
 
+@pytest.mark.parametrize("reason", ["not plain", "fills the picture"])
+def test_a_clip_whose_background_is_not_plain_can_be_left_out(reason):
+    noisy = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    mask = BODY if reason == "not plain" else np.ones((60, 60), bool)
+    told, meter = [], ClipMeter("clean", only=[*NAMES, "psnr"])
+    truth = [drawn(BODY), noisy, noisy]
+    values = meter.measure_clip(truth, truth, mask=[BODY, mask, BODY], left_out=told.append)
+    assert set(values) == {"psnr"} and values["psnr"].n == 3
+    assert len(told) == 1 and told[0].startswith("frame 1") and reason in told[0]
+    with pytest.raises(ValueError, match=f"{reason}.*give `segment`"):
+        meter.measure_clip(truth, truth, mask=[BODY, mask, BODY])
+
+
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(
     "gauge",

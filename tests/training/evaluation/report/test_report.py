@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from animatex_training.evaluation.records import Bench, CaseScores, MethodScores, RunFolder, Value
 from animatex_training.evaluation.report import ReportOptions, write_report
-from animatex_training.evaluation.report.plots import line_plot, nice_ticks
+from animatex_training.evaluation.report.plots import LEFT, RIGHT, WIDTH, line_plot, nice_ticks, over_clip
 from animatex_training.evaluation.report.walls import Tile, make_strips, make_wall, tiles_of
 from PIL import Image
 
@@ -189,3 +189,48 @@ def test_plots_have_round_ticks_and_gaps():
     assert line_plot({"a": list(range(5000))}, "M").count(",") < 500
     with pytest.raises(ValueError, match="nothing to draw"):
         line_plot({"a": [float("nan")]}, "M")
+
+
+def frames_of(svg):
+    """method -> frames at which something is drawn, from where it is drawn."""
+    told = re.search(r'data-frames="(\d+)"', svg)
+    step = (WIDTH - LEFT - RIGHT) / (int(told[1]) - 1)
+    groups = re.findall(r'<g class="s\d" data-method="(\w+)">(.*?)</g>', svg)
+    places = {
+        name: {float(x) for line in re.findall('points="([^"]+)"', drawn) for x in re.findall(r"([\d.]+),", line)}
+        for name, drawn in groups
+    }
+    return {name: sorted(round((x - LEFT) / step) for x in found) for name, found in places.items()}
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_plots_show_numbers_at_their_frames(tmp_path, skipped):
+    run, later = RunFolder(tmp_path / "run"), int(skipped)
+    run.write(Bench("long", ("x",), ("a", "b"), {"fps": 8.0, "inputs": {"skip_first": skipped}}, {}))
+    numbers = (3.0, 1.0, 2.0)
+    for method, subset in (("a", [2, 3, 9]), ("b", [5, 6, 7])):
+        values = {
+            "psnr": Value(1.0, 10, tuple(map(float, range(10)))),
+            "seam": Value(2.0, 3, numbers, {"frames": subset, "clip_frames": 10}),
+            "largest_jump": Value(9.0, 10, tuple(map(float, range(9))), {"first_frame": 1}),
+            "odd": Value(1.0, 2, numbers, {"frames": [1, "2", EVIL], "first_frame": EVIL}),
+        }
+        run.write(CaseScores(method, "x", 10, 8, 8, "", values))
+    write_report([run.root], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    plots = re.findall('<svg class="plot".*?</svg>', text, re.DOTALL)
+    drawn = {re.search('aria-label="(.*?) over frames', one)[1]: frames_of(one) for one in plots}
+    assert len(plots) == 4 and all(f'data-frames="{10 + later}"' in one for one in plots)
+    by_frame = {tuple(found["a"]): tuple(found["b"]) for found in drawn.values()}
+    ten = tuple(range(later, 10 + later))
+    assert by_frame[ten] == ten and by_frame[ten[1:]] == ten[1:] and by_frame[ten[:3]] == ten[:3]
+    assert by_frame[tuple(t + later for t in (2, 3, 9))] == tuple(t + later for t in (5, 6, 7))
+
+
+def test_a_lone_number_is_a_dot_and_no_gap_is_bridged_in_long_clips():
+    seams = over_clip(Value(1.0, 2, (1.0, 2.0), {"frames": [1201.0, 4003.0]}), 5000, 0)
+    assert len(seams) == 5000 and np.flatnonzero(np.isfinite(seams)).tolist() == [1201, 4003]
+    plot = line_plot({"a": seams, "b": [1.0] * 2000 + [float("nan")] + [1.0] * 2999}, "M")
+    assert plot.count('class="dot"') == 2 and plot.count("<polyline") == 4
+    assert frames_of(plot)["a"] == pytest.approx([1201, 4003], abs=1)
+    assert over_clip(Value(1.0, 2, None), 5, 0) == over_clip(Value(1.0, 1, (1.0,), {"frames": [7]}), 5, 0) == []
