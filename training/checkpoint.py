@@ -71,8 +71,8 @@ class Checkpoints:
             return self.path(step)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._check_room(saved)
             self._remove_leftovers()
+            self._check_room(saved)
             self._write(step, saved)
         except OSError as error:
             raise OutputError(

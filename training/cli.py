@@ -1,4 +1,4 @@
-"""The command line of training: animate-x-train prepare | plan | train | export | presets."""
+"""The command line of training: animate-x-train prepare | plan | train | export | average | presets."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(command("plan", "memory and time of a configuration, before anything is loaded"))
     _add_train(command("train", "train, or go on with a run that was interrupted"))
     _add_export(command("export", "a run -> the file that animates"))
+    _add_average(command("average", "exports of several legs of one training -> one file, their mean"))
     presets = command("presets", "the configurations that come along")
     presets.set_defaults(run=_presets)
     return parser
@@ -83,6 +84,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", default="", help="what the model is and is not for; kept in the file's metadata")
     parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
     parser.set_defaults(run=_export)
+
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="written by export; metadata: the last one's"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
+    parser.set_defaults(run=_average)
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -144,6 +154,13 @@ def _export(options: argparse.Namespace) -> None:
         clip=options.clip,
         overwrite=options.overwrite,
     )
+    say(f"{options.out}: written")
+
+
+def _average(options: argparse.Namespace) -> None:
+    from .average import average
+
+    average(options.files, options.out, overwrite=options.overwrite)
     say(f"{options.out}: written")
 
 

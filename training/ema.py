@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .sharding import local
+from .sharding import let_go, local
 
 
 class EMA:
@@ -28,13 +28,15 @@ class EMA:
             local(average).lerp_(local(self.parameters[name].detach()), 1 - decay)
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The network computes with the averages while this lasts."""
+    def in_place(self, module: nn.Module | None = None) -> Iterator[None]:
+        """The network computes with the averages while this lasts. module: what is called, where it may be sharded."""
         kept = {name: local(self.parameters[name].detach()).clone() for name in self.averages}
+        let_go(module)
         self._put(self.averages)
         try:
             yield
         finally:
+            let_go(module)
             self._put(kept)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from importlib import metadata as packages
 from pathlib import Path
@@ -22,6 +23,7 @@ from .config_file import config_from, network_config
 from .initial import initial_network, weights_sha256
 from .lora import lora_file, merged
 
+LOG = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
 
 
@@ -54,6 +56,11 @@ def export(
     config = _config(saved, run)
     facts = _metadata(config, saved, step, averaged, license_name) | ({"note": note} if note else {})
     learned = dict(saved.tensors.get("ema" if averaged else "model") or saved.tensors["model"])
+    if config.data.reference != "released":
+        LOG.warning(
+            '%s: trained with data.reference = "%s", which a file does not tell who animates: give --reference-mode %s',
+            run, config.data.reference, config.data.reference,
+        )  # fmt: skip
     if lora:
         _write_lora(out, config, learned, facts, DTYPES[dtype], run)
         return facts

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from animatex_core.config import AnimateXConfig
+from animatex_core.identify import open_mapped
 from animatex_core.inventory import families
 from animatex_core.model import AnimateX
+from animatex_core.network_files import embedded_config
 from animatex_core.weights import load_state
 
 from .config import StartSettings
@@ -25,6 +29,11 @@ NEW_IN_ANIMATE_X = ("ipi.", "motion.")
 # What attention and Mamba over time do not share.
 OVER_TIME = re.compile(r"temporal\.block\.(self_attention|cross_norm|cross_attention|mixer)\.")
 HASHED_AT_ONCE = 1 << 22
+# How widths are cut into heads and groups: no shape tells it, and cut otherwise the same weights say something else.
+CUTS = ("unet.head_width", "unet.entrance_heads", "unet.groups")
+CUTS_OF_IPI = ("ipi.query_heads", "ipi.reader_heads", "ipi.reader_head_width")
+# No shape tells these either. They are ablations, which may well begin with weights of the full model.
+ABLATIONS = ("alpha", "unet.motion_attention", "ipi.query")
 
 
 def initial_network(config: AnimateXConfig, weights: str, seed: int) -> AnimateX:
@@ -32,7 +41,8 @@ def initial_network(config: AnimateXConfig, weights: str, seed: int) -> AnimateX
 
     weights: a converted file, or empty. A UniAnimate file leaves the IPI and motion attention of an Animate-X network
     new: it begins by predicting exactly what UniAnimate predicts. Attention over time gives a network with Mamba all
-    but the attention itself. Raises ValueError for a file of another network.
+    but the attention itself. Raises ValueError for a file of another network, also where only the configuration in it
+    tells that.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -80,7 +90,7 @@ def _begin(network: AnimateX) -> None:
 
 @torch.no_grad()
 def _load(network: AnimateX, path: Path) -> None:
-    state, config, _ = load_state(path)
+    state, config, facts = load_state(path)
     own = network.state_dict()
     exchanged = config.unet.temporal != network.config.unet.temporal
     if exchanged:
@@ -95,6 +105,8 @@ def _load(network: AnimateX, path: Path) -> None:
     if state.keys() - own.keys():
         extra = sorted(state.keys() - own.keys())
         raise ValueError(f"{path}: holds {len(extra)} tensors that the network lacks, the first is {extra[0]}")
+    if _says_its_configuration(path, facts):
+        _same_settings(path, network.config, config)
     if missing:
         LOG.info("%s: %d tensors that it lacks begin new: %s", path, len(missing), families(missing))
     for name, tensor in state.items():
@@ -107,3 +119,20 @@ def _same_widths(path: Path, own: dict[str, torch.Tensor], state: dict[str, torc
             raise ValueError(
                 f"{path}: {name}: expected {list(own[name].shape)} as [model] says, found {list(state[name].shape)}"
             )
+
+
+def _says_its_configuration(path: Path, facts: Mapping[str, str]) -> bool:
+    """Whether the file holds one; else its heads and groups were guessed."""
+    return "config" in facts or embedded_config(open_mapped(path)) is not None
+
+
+def _same_settings(path: Path, wanted: AnimateXConfig, found: AnimateXConfig) -> None:
+    """The settings that no tensor's shape tells. A UniAnimate file has those of the UNet only."""
+    both = wanted.ipi is not None and found.ipi is not None
+    for name in CUTS + (CUTS_OF_IPI + ABLATIONS if both else ()):
+        own, its = attrgetter(name)(wanted), attrgetter(name)(found)
+        if own == its:
+            continue
+        if name not in ABLATIONS:
+            raise ValueError(f"{path}: {name}: expected {own} as [model] says, found {its} in its configuration")
+        LOG.warning("%s: %s is %s in its configuration and %s in [model]; the run has the latter", path, name, its, own)

@@ -32,6 +32,11 @@ def open_data(settings: DataSettings, seed: int) -> Data:
                 "data.settings.%s: none of the %d clips of %s has %s; all samples are from the video itself",
                 name, len(dataset), settings.folder, what,
             )  # fmt: skip
+    if dataset.settings.validation_share and not dataset.validation:
+        LOG.warning(
+            "data.settings.validation_share: %s holds out none of the videos of %s; validation is on clips of training",
+            dataset.settings.validation_share, settings.folder,
+        )  # fmt: skip
 
     def sampler(rank: int, world: int) -> Draws:
         return Draws(dataset.sizes, seed=seed, batch=settings.batch, world=world, rank=rank)

@@ -114,6 +114,13 @@ def spread(network: TrainedNetwork, ranks: Ranks, sharding: str, device: torch.d
     return network
 
 
+def let_go(module: nn.Module | None) -> None:
+    """Free what a forward pass gathered. The outermost unit of `fully_shard` keeps its weights in full for a backward
+    pass; without one the next forward pass would take them again, whatever its shares hold by then."""
+    if isinstance(module, FSDPModule):
+        module.reshard()
+
+
 @contextmanager
 def gradients_stay(module: nn.Module, last: bool) -> Iterator[None]:
     """Backward passes before the last one of a step add up gradients without sending them to the other processes."""

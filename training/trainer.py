@@ -68,9 +68,9 @@ class Trainer:
         self.validation: Validation | None = None
         if config.watch.sample_every:
             self.validation = Validation(data, config, device)
-        if resume:
-            self._resume()
-        self.watch = Watch(folder, self.step) if ranks.first else None
+        self.seen: list[float] = []  # losses since the last line of the log
+        resumed = resume and self._resume()
+        self.watch = Watch(folder, self.step if resumed else None) if ranks.first else None
 
     def run(self, stop: StopRequest | None = None, advance: Any = None) -> int:
         """Train to the last step; returns the signal that ended it before, or 0. Always leaves a checkpoint.
@@ -87,13 +87,13 @@ class Trainer:
         return ended_by
 
     def _train(self, batches: Iterator[Drawn], stop: StopRequest | None, advance: Any) -> int:
-        seen, steps, ended_by = [], self.config.run.steps, 0
+        steps, ended_by = self.config.run.steps, 0
         while self.step < steps and not ended_by:
             outcome = self._train_step(batches)
-            seen.append(outcome.loss)
+            self.seen.append(outcome.loss)
             if self.step % self.config.watch.log_every == 0 or self.step == steps:
-                self._log(seen, outcome, advance)
-                seen = []
+                self._log(self.seen, outcome, advance)
+                self.seen = []
             ended_by = self._asked_to_stop(stop)
             if self.step % self.config.save.every == 0 or self.step == steps or ended_by:
                 self.save()
@@ -104,7 +104,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this step; all processes call it, the first one writes."""
-        saved = self.snapshot.take({"step": self.step, "position": list(self.feed.position), "facts": self.facts})
+        state = {"step": self.step, "position": list(self.feed.position), "facts": self.facts, "bad": self.guard.bad}
+        # JSON knows no other numbers, and the log leaves them out.
+        saved = self.snapshot.take(state | {"seen": [loss for loss in self.seen if math.isfinite(loss)]})
         error = None
         if self.ranks.first:
             try:
@@ -113,8 +115,8 @@ class Trainer:
                 error = failed
         self.ranks.first_does(error)
 
-    def _resume(self) -> None:
-        """Take over the newest complete checkpoint, if there is one."""
+    def _resume(self) -> bool:
+        """Take over the newest complete checkpoint; returns whether there is one."""
         found, error = None, None
         if self.ranks.first:
             try:
@@ -125,14 +127,18 @@ class Trainer:
         step = self.ranks.agreed(None if found is None else found[0])
         if step is None:
             LOG.warning("%s: no checkpoint to go on from; the run begins at step 0", self.checkpoints.folder)
-            return
+            return False
         saved = self.checkpoints.read(step) if found is None else found[1]
+        self.ranks.wait()  # the others read after the first one, for longer than a step may take
         check_same(self.facts, saved.state["facts"], self.checkpoints.path(step))
         self.snapshot.put(saved)
         self.step = step
         epoch, batch = saved.state["position"]
         self.feed.position = (epoch, batch)
+        # Checkpoints of before these were kept have neither.
+        self.seen, self.guard.bad = list(saved.state.get("seen", [])), saved.state.get("bad", 0)
         LOG.info("resumed after step %d", step)
+        return True
 
     def _train_step(self, batches: Iterator[Drawn]) -> Outcome:
         settings, count = self.config.optimiser, self.config.data.accumulate
@@ -184,15 +190,18 @@ class Trainer:
         are not there yet. Returns the signal that ended it, or 0: nothing is shown then, the resumed run does it."""
         if self.validation is None or not self._validation_is_due():
             return 0
-        made: list[torch.Tensor] = []
-        with self.ema.in_place(), self._precision():
+        made: list[torch.Tensor | FloatingPointError] = []
+        with self.ema.in_place(self.module), self._precision():
             if ended_by := self._asked_to_stop(stop):
                 return ended_by
             loss = self.validation.loss(self.module)
             for number in range(len(self.validation.batches)):
                 if ended_by := self._asked_to_stop(stop):
                     return ended_by
-                made.append(self.validation.sample(self.module, number))
+                try:
+                    made.append(self.validation.sample(self.module, number))
+                except FloatingPointError as error:  # of these weights; steps that are not finite are the guard's
+                    made.append(error)
         if self.watch is not None:
             self._show(self.validation, loss, made)
         self.ranks.wait()  # for as long as the videos take, not only as long as a step may
@@ -203,13 +212,15 @@ class Trainer:
             return False
         return not self.ranks.agreed(self.watch is not None and self.watch.holds(self.step, VALIDATION))
 
-    def _show(self, validation: Validation, loss: float, made: list[torch.Tensor]) -> None:
+    def _show(self, validation: Validation, loss: float, made: list[torch.Tensor | FloatingPointError]) -> None:
         assert self.watch is not None
-        for number, clip in enumerate(clips_of(validation.batches)):
+        for number, (clip, result) in enumerate(zip(clips_of(validation.batches), made, strict=True)):
             name = f"{number}-{_plain(clip)}"
             try:
-                self.watch.video(self.step, name, validation.picture(number, made[number]))
-            except (OSError, ValueError) as error:
+                if isinstance(result, FloatingPointError):
+                    raise result
+                self.watch.video(self.step, name, validation.picture(number, result))
+            except (FloatingPointError, OSError, ValueError) as error:
                 LOG.warning("step %d: the sample video %s is left out: %s", self.step, name, error)
         self.watch.scalars(self.step, {VALIDATION: loss})
 

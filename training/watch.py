@@ -21,12 +21,16 @@ SCALARS, VIDEOS, EVENTS = "scalars.jsonl", "samples", "tensorboard"
 
 
 class Watch:
-    """Writes into the run's folder; a step is written once, also when the run was resumed from before it."""
+    """Writes into the run's folder; a step is written once, also when the run was resumed from before it.
 
-    def __init__(self, folder: Path, step: int):
+    step: of the checkpoint that the run goes on from; None: it begins, and what an earlier one left here is cut.
+    """
+
+    def __init__(self, folder: Path, step: int | None):
         self.folder = folder
-        _cut(folder / SCALARS, step)
-        self._board = _board(folder / EVENTS, step)
+        first = 0 if step is None else step + 1
+        _cut(folder / SCALARS, first)
+        self._board = _board(folder / EVENTS, first)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers by name."""
@@ -57,27 +61,27 @@ class Watch:
             self._board.close()
 
 
-def _cut(path: Path, step: int) -> None:
-    """Leave out lines of later steps, written before the interruption."""
+def _cut(path: Path, first: int) -> None:
+    """Leave out lines from this step on, written before the interruption."""
     if not path.is_file():
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if json.loads(line)["step"] < first:
                 kept.append(line + "\n")
         except (KeyError, ValueError):  # the end of a file whose writer was killed
             LOG.warning("%s: an unfinished line is left out", path)
     path.write_text("".join(kept), encoding="utf-8")
 
 
-def _board(folder: Path, step: int) -> Any:
+def _board(folder: Path, first: int) -> Any:
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError:
         LOG.warning('no TensorBoard: pip install "animate-x[train]"; scalars are in %s all the same', SCALARS)
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    return SummaryWriter(str(folder), purge_step=first)
 
 
 def _add_gif(board: Any, name: str, frames: np.ndarray, step: int) -> None:

@@ -143,6 +143,18 @@ def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
     assert store.steps() == [1]
 
 
+def test_what_a_killed_process_left_makes_room(tmp_path, monkeypatch):
+    store = Checkpoints(tmp_path, 1)
+    (tmp_path / ".partial-step-00000001-cafe").mkdir()
+
+    def usage(path):
+        return shutil._ntuple_diskusage(1 << 30, 0, 0 if list(tmp_path.glob(".partial*")) else 1 << 30)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    store.save(1, saved(1))
+    assert store.steps() == [1]
+
+
 def spoil_byte(path):
     contents = bytearray((path / "model.safetensors").read_bytes())
     contents[-5] ^= 1

@@ -17,7 +17,7 @@ from animatex_training.sharding import Ranks
 from animatex_training.trainer import CHECKPOINTS, Trainer
 
 from tests.training.fakes import fake_data, small_config
-from tests.training.two_processes import KINDS, STEPS
+from tests.training.two_processes import KINDS, STEPS, train_beside_averages
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="gloo on Windows needs another set-up")
@@ -62,9 +62,9 @@ def two(tmp_path_factory):
     return Ended(folder, doomed.returncode, survivor.returncode, time.monotonic() - began, errors)
 
 
-def losses(folder):
+def losses(folder, name="train/loss"):
     lines = [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
-    return [line["train/loss"] for line in lines if "train/loss" in line]
+    return [line[name] for line in lines if name in line]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,16 @@ def test_two_processes_equal_one(one_process, two, tmp_path, sharding):
     alone = Trainer(settings, fake_data(), tmp_path / "alone", Ranks(), torch.device("cpu"))
     alone.snapshot.put(found)
     assert all(torch.equal(p, found.tensors["model"][n]) for n, p in alone.parameters.items())
+
+
+def test_averages_and_weights_stay_apart(two, tmp_path):
+    """What `fully_shard` gathered for a validation is not trained on, and what it gathered before is not validated."""
+    watch = {"sample_every": 1, "samples": 1, "sampling_steps": 1}
+    settings = small_config(run={"steps": STEPS}, data={"batch": 2, "accumulate": 2}, watch=watch)
+    train_beside_averages(tmp_path, settings, fake_data(), Ranks())
+    for name, count in (("validation/loss", STEPS + 1), ("train/loss", STEPS)):
+        found, wanted = (torch.tensor(losses(folder, name)) for folder in (two.folder / "averages", tmp_path))
+        assert len(found) == count and torch.allclose(found, wanted, rtol=1e-5, atol=0), name
 
 
 def test_muon_keeps_two_processes_together(two, tmp_path):

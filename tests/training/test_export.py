@@ -107,6 +107,16 @@ def test_the_start_is_what_frozen_weights_come_from(start):
     assert torch.equal(network.unet.entrance.weight, load_file(start)["unet.entrance.weight"])
 
 
+@pytest.mark.parametrize(("reference", "told"), [("released", 0), ("paper", 1), ("both", 1)])
+def test_another_reference_is_said(tmp_path, caplog, reference, told):
+    Trainer(
+        small_config(data={"reference": reference}), fake_data(), tmp_path / "run", Ranks(), torch.device("cpu")
+    ).save()
+    caplog.clear()
+    export(tmp_path / "run", tmp_path / "m.safetensors")
+    assert caplog.text.count(f"--reference-mode {reference}") == told == len(caplog.records)
+
+
 def test_metadata_name_files_and_not_where_they_lay(tmp_path):
     config = {"start": {"weights": str(tmp_path / "start.safetensors")}, "data": {"folder": "data", "sizes": (1, 2)}}
     kept = export_module._without_places(config)

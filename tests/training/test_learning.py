@@ -2,12 +2,13 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from animatex_training.activation import checkpoint_levels, stages_by_level
 from animatex_training.config import OptimiserSettings, RunSettings, TrainableSettings
-from animatex_training.config_file import network_config
+from animatex_training.config_file import network_config, read_config
 from animatex_training.ema import EMA
 from animatex_training.guard import Outcome
 from animatex_training.initial import initial_network
@@ -19,9 +20,11 @@ from animatex_training.sharding import Ranks
 from animatex_training.trainer import Trainer
 from safetensors.torch import save_file
 
+import animatex_core
 from animatex_core.config import AnimateXConfig
 from animatex_core.model import AnimateX
-from tests.training.fakes import Clips, Draw, collate, fake_data, small_config
+from animatex_core.weights import load_state
+from tests.training.fakes import NETWORK, Clips, Draw, collate, fake_data, small_config
 
 SETTINGS = small_config()
 BATCH = [Draw(i, i) for i in range(4)]
@@ -195,6 +198,55 @@ def test_starting_from_another_network_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match=r"a\.safetensors: .*expected \[.*as \[model\] says, found"):
         initial_network(other, path, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (
+            {"unet": {"head_width": 16, "entrance_heads": 1}},
+            r"unet\.head_width: expected 16 as \[model\] says, found 8 in",
+        ),
+        ({"unet": {"groups": 8}}, r"unet\.groups: expected 8 as \[model\] says, found 4 in"),
+        ({"ipi": {"query_heads": 4}}, r"ipi\.query_heads: expected 4 .*found 2"),
+        ({"ipi": {"reader_heads": 4, "reader_head_width": 4}}, r"ipi\.reader_heads: expected 4 .*found 2"),
+    ],
+)
+def test_weights_that_are_cut_otherwise_are_refused(tmp_path, changes, named):
+    sections = {name: NETWORK.get(name, {}) | changes.get(name, {}) for name in ("unet", "ipi")}
+    other = network_config(small_config(model=sections).model)
+    with pytest.raises(ValueError, match=rf"a\.safetensors: {named}"):
+        initial_network(other, model_file(tmp_path / "a.safetensors", network()), 1)
+
+
+def test_a_file_without_a_configuration_tells_no_heads(tmp_path):
+    """It is read as if it were cut like the released network, which is a guess."""
+    unet = {"width": 32, "head_width": 2, "entrance_heads": 16, "groups": 16, "context_width": 32}
+    ipi = NETWORK["ipi"] | {"query_heads": 16, "reader_heads": 4, "reader_head_width": 16}
+    source = initial_network(network_config(small_config(model={"unet": unet, "ipi": ipi}).model), "", 3)
+    path = str(tmp_path / "a.safetensors")
+    save_file(source.state_dict(), path)
+    assert load_state(path).config.unet.head_width != source.config.unet.head_width
+    started = initial_network(source.config, path, 1)
+    assert torch.equal(started.unet.entrance.weight, source.unet.entrance.weight)
+
+
+def test_an_ablation_may_begin_with_other_weights_and_says_so(tmp_path, caplog):
+    path = model_file(tmp_path / "a.safetensors", network())
+    initial_network(network_config(SETTINGS.model), path, 1)
+    assert not caplog.records
+    changed = small_config(model={"alpha": 0.5, "unet": NETWORK["unet"] | {"motion_attention": "parallel"}})
+    initial_network(network_config(changed.model), path, 1)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "alpha is 1.0 in its configuration and 0.5 in [model]" in first
+    assert "unet.motion_attention is serial in its configuration and parallel in [model]" in second
+
+
+@pytest.mark.parametrize("preset", ["mini", "mini-3-pairs"])
+def test_the_included_model_is_a_start_of_its_presets(preset, caplog):
+    path = Path(animatex_core.__file__).parent / "assets" / "animatex_mini.safetensors"
+    initial_network(network_config(read_config(preset).model), str(path), 0)
+    assert not caplog.records
 
 
 def test_from_nothing_the_seed_says_everything_and_v_starts_at_zero():

@@ -53,6 +53,39 @@ def test_lines_of_steps_that_were_not_kept_are_cut(tmp_path):
     assert [json.loads(line)["step"] for line in kept] == [1, 2]
 
 
+def test_a_run_that_died_before_its_first_checkpoint_leaves_no_numbers(tmp_path):
+    dead = small_config(watch={"sample_every": 2, "samples": 1, "sampling_steps": 1})
+    first = Trainer(dead, fake_data(), tmp_path, Ranks(), CPU)
+    first._validate(None)
+    first.watch.scalars(1, {"train/loss": 5.0})
+    first.watch.close()
+    other = small_config(
+        model={"alpha": 0.5}, run={"steps": 2, "seed": 7}, watch={"sample_every": 2, "samples": 1, "sampling_steps": 1}
+    )
+    Trainer(other, fake_data(), tmp_path, Ranks(), CPU, resume=True).run()
+    lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2, 2] and all(line.get("train/loss") != 5 for line in lines)
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("validation/loss")] == [0, 2]
+    assert [event.value == 5 for event in events.Scalars("train/loss")] == [False, False]
+
+
+def test_numbers_of_a_checkpoint_of_step_0_are_kept(tmp_path):
+    settings = small_config(run={"steps": 2}, watch={"sample_every": 2, "samples": 1, "sampling_steps": 1})
+    first = Trainer(settings, fake_data(), tmp_path, Ranks(), CPU)
+    first._validate(None)
+    first.save()
+    before = (tmp_path / "scalars.jsonl").read_text()
+    first.watch.scalars(1, {"train/loss": 5.0})
+    first.watch.close()
+    again = Trainer(settings, fake_data(), tmp_path, Ranks(), CPU, resume=True)
+    assert "validation/loss" in before and (tmp_path / "scalars.jsonl").read_text() == before
+    assert not again._validation_is_due()
+    again.watch.close()
+
+
 def test_validation_is_the_same_every_time_and_disturbs_nothing(tmp_path):
     settings = small_config(watch={"sample_every": 1, "sampling_steps": 1})
     trainer = Trainer(settings, fake_data(), tmp_path, Ranks(), CPU)
@@ -104,3 +137,22 @@ def test_a_video_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
         assert Trainer(settings, fake_data(), tmp_path, Ranks(), CPU).run() == 0
     assert "step 1: the sample video 0-clip-0 is left out" in caplog.text
     assert "validation/loss" in (tmp_path / "scalars.jsonl").read_text()
+
+
+def test_a_video_that_is_not_finite_does_not_end_the_run(tmp_path, monkeypatch, caplog):
+    settings = small_config(run={"steps": 1}, watch={"sample_every": 1, "samples": 2, "sampling_steps": 1})
+    trainer = Trainer(settings, fake_data(), tmp_path, Ranks(), CPU)
+    sample = trainer.validation.sample
+
+    def fails(module, number):
+        if number == 0 and trainer.step == 1:
+            raise FloatingPointError("step 1 of 1: the network's output is not finite")
+        return sample(module, number)
+
+    monkeypatch.setattr(trainer.validation, "sample", fails)
+    with caplog.at_level(logging.WARNING):
+        assert trainer.run() == 0
+    assert "step 1: the sample video 0-clip-0 is left out: step 1 of 1" in caplog.text
+    assert [path.name for path in (tmp_path / "samples/step-00000001").iterdir()] == ["1-clip-1.mp4"]
+    lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation/loss" in line] == [0, 1]

@@ -1,0 +1,61 @@
+"""The mean of what several trainings of one network learned: a uniform soup (Wortsman et al. 2022, arXiv 2203.05482).
+
+Legs that begin with one another's weights, or with the same ones, often agree so far that their mean is as good as the
+better one everywhere and better in all. Networks that were trained apart from each other do not: measure it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from animatex_core.atomic_file import check_output
+from animatex_core.tensor_files import Checkpoint, WeightsError, open_safetensors
+from animatex_core.tensor_writer import Cast, write_tensors
+
+from .initial import weights_sha256
+
+
+def average(files: Sequence[Path], out: Path, *, overwrite: bool = False) -> None:
+    """Write the mean of .safetensors files of `animate-x-train export`, in the dtype that they have.
+
+    Tensors that all have in common (VAE, image encoder) stay as they are to the bit. Metadata are the last file's, with
+    `mean_of`: names and sha256 of all. Raises WeightsError naming both files where they are not of one network.
+    """
+    if len(files) < 2:
+        raise WeightsError(f"a mean needs two files or more, got {len(files)}")
+    check_output(out, overwrite=overwrite)
+    opened = [open_safetensors(path) for path in files]
+    for path, other in zip(files[:-1], opened[:-1], strict=True):
+        _check_alike(path, other, files[-1], opened[-1])
+    casts = {name: Cast(_mean(name, files, opened), like.dtype, f"the mean of {name}")
+             for name, like in opened[-1].tensors.items()}  # fmt: skip
+    told = [{"file": path.name, "sha256": weights_sha256(str(path))} for path in files]
+    write_tensors(out, casts, {**opened[-1].metadata, "mean_of": json.dumps(told)})
+
+
+def _check_alike(path: Path, one: Checkpoint, last: Path, other: Checkpoint) -> None:
+    if one.metadata.get("config") != other.metadata.get("config"):
+        raise WeightsError(f"{path} and {last}: config: two networks; a mean is of one that was trained further")
+    for name in sorted(one.tensors.keys() | other.tensors.keys()):
+        if name not in one.tensors or name not in other.tensors:
+            raise WeightsError(f"{path} and {last}: {name}: is in one of them only")
+        left, right = one.tensors[name], other.tensors[name]
+        if left.shape != right.shape or left.dtype != right.dtype:
+            raise WeightsError(
+                f"{path} and {last}: {name}: {list(left.shape)} {left.dtype} and {list(right.shape)} {right.dtype}"
+            )
+
+
+def _mean(name: str, files: Sequence[Path], opened: Sequence[Checkpoint]) -> Tensor:
+    """Added up in float32, in the dtype of the files. Whole numbers have no mean, and have to be equal."""
+    first, *others = (checkpoint.tensors[name] for checkpoint in opened)
+    if all(torch.equal(first, other) for other in others):
+        return first
+    if not first.is_floating_point():
+        raise WeightsError(f"{files[0]} and {files[-1]}: {name}: whole numbers that differ have no mean")
+    return torch.stack([first.float(), *(other.float() for other in others)]).mean(0).to(first.dtype)
