@@ -1,7 +1,7 @@
 """The mean of what several trainings of one network learned: a uniform soup (Wortsman et al. 2022, arXiv 2203.05482).
 
-Legs that begin with one another's weights, or with the same ones, often agree so far that their mean is as good as the
-better one everywhere and better in all. Networks that were trained apart from each other do not: measure it.
+Legs that begin with one another's weights, or with the same ones, often agree so far that their mean works: between the
+two in what each is good at, sometimes better than both. Networks that were trained apart from each other do not.
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ from animatex_core.tensor_writer import Cast, write_tensors
 
 from .initial import weights_sha256
 
+# Metadata that a mean cannot take from one file alone.
+_SAME = {
+    "config": "two networks; a mean is of one that was trained further",
+    "source_sha256": "other networks came with them (export with the same --vae and --clip, or without)",
+    "license": "two licences; export with the one that the mean shall have",
+}
+
 
 def average(files: Sequence[Path], out: Path, *, overwrite: bool = False) -> None:
     """Write the mean of .safetensors files of `animate-x-train export`, in the dtype that they have.
 
     Tensors that all have in common (VAE, image encoder) stay as they are to the bit. Metadata are the last file's, with
-    `mean_of`: names and sha256 of all. Raises WeightsError naming both files where they are not of one network.
+    `mean_of`: names and sha256 of all. Needs memory for the whole result. Raises WeightsError naming both files where
+    they are not of one network, bring other networks with them or have another licence, and a file whose weights are
+    not finite.
     """
     if len(files) < 2:
         raise WeightsError(f"a mean needs two files or more, got {len(files)}")
@@ -39,8 +48,9 @@ def average(files: Sequence[Path], out: Path, *, overwrite: bool = False) -> Non
 
 
 def _check_alike(path: Path, one: Checkpoint, last: Path, other: Checkpoint) -> None:
-    if one.metadata.get("config") != other.metadata.get("config"):
-        raise WeightsError(f"{path} and {last}: config: two networks; a mean is of one that was trained further")
+    for key, words in _SAME.items():
+        if one.metadata.get(key) != other.metadata.get(key):
+            raise WeightsError(f"{path} and {last}: {key}: {words}")
     for name in sorted(one.tensors.keys() | other.tensors.keys()):
         if name not in one.tensors or name not in other.tensors:
             raise WeightsError(f"{path} and {last}: {name}: is in one of them only")
@@ -58,4 +68,7 @@ def _mean(name: str, files: Sequence[Path], opened: Sequence[Checkpoint]) -> Ten
         return first
     if not first.is_floating_point():
         raise WeightsError(f"{files[0]} and {files[-1]}: {name}: whole numbers that differ have no mean")
+    for path, tensor in zip(files, (first, *others), strict=True):
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name}: holds numbers that are not finite: the weights are broken")
     return torch.stack([first.float(), *(other.float() for other in others)]).mean(0).to(first.dtype)

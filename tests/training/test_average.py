@@ -64,6 +64,8 @@ def test_what_both_have_in_common_stays_to_the_bit_and_whole_numbers_have_no_mea
         ({"w": torch.ones(2, dtype=torch.float16)}, {}, r"w: \[2\] torch.float32 and \[2\] torch.float16"),
         ({"w": torch.ones(2), "more": torch.ones(2)}, {}, "more: is in one of them only"),
         ({"w": torch.ones(2)}, {"config": "{}"}, "config: two networks"),
+        ({"w": torch.ones(2)}, {"source_sha256": '{"vae.safetensors": "1"}'}, "source_sha256: other networks"),
+        ({"w": torch.ones(2)}, {"license": "CC0-1.0"}, "license: two licences"),
     ],
 )
 def test_files_of_two_networks_are_refused_by_name(tmp_path, tensors, metadata, message):
@@ -72,6 +74,13 @@ def test_files_of_two_networks_are_refused_by_name(tmp_path, tensors, metadata, 
     with pytest.raises(WeightsError, match=rf"one\.safetensors and .*other\.safetensors: {message}"):
         average([tmp_path / "one.safetensors", tmp_path / "other.safetensors"], tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_weights_that_are_broken_are_refused_by_their_file(tmp_path):
+    save_file({"w": torch.ones(2)}, tmp_path / "one.safetensors")
+    save_file({"w": torch.tensor([1.0, float("nan")])}, tmp_path / "broken.safetensors")
+    with pytest.raises(WeightsError, match=r"^[^ ]*broken\.safetensors: w: holds numbers that are not finite"):
+        average([tmp_path / "one.safetensors", tmp_path / "broken.safetensors"], tmp_path / "out.safetensors")
 
 
 def test_one_file_has_no_mean(tmp_path, capsys):
