@@ -68,7 +68,7 @@ class CheckpointMethod:
             "device": kind,
         }
 
-    def digest(self, case: str) -> str:
+    def digest(self, inputs: CaseInputs) -> str:
         """Nothing is there beforehand."""
         return ""
 

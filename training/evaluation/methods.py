@@ -75,8 +75,8 @@ class Method(Protocol):
         """All that decides what it makes, apart from the case, as JSON: sha256 of files, options, seeds."""
         ...
 
-    def digest(self, case: str) -> str:
-        """sha256 of what it has for a case beforehand; empty for a method that makes its clips from the inputs."""
+    def digest(self, inputs: CaseInputs) -> str:
+        """sha256 of what it shows of a case that is not in the inputs; empty for a method that takes those alone."""
         ...
 
     def check(self, inputs: CaseInputs) -> None:
@@ -190,9 +190,9 @@ class ResultsMethod:
         how = "stretch, as cv2.resize" if self.resize == "stretch" else self.resize
         return {"kind": "results", "resize": how, "start": self.start}
 
-    def digest(self, case: str) -> str:
+    def digest(self, inputs: CaseInputs) -> str:
         """sha256 of the files."""
-        return Source(video=self._clip(case)).digest()
+        return Source(video=self._clip(inputs.case.name)).digest()
 
     def check(self, inputs: CaseInputs) -> None:
         """See Method."""
@@ -263,7 +263,7 @@ class WorkflowMethod:
             "kind": "workflow", "sha256": self.sha256, "slots": slots, "seed": self.seed, "server": self.versions
         }  # fmt: skip
 
-    def digest(self, case: str) -> str:
+    def digest(self, inputs: CaseInputs) -> str:
         """Nothing is there beforehand."""
         return ""
 

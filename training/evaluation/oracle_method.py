@@ -25,7 +25,7 @@ from animatex_core.vae import load_vae
 from .cases import Case, open_set
 from .frames import read_clip
 from .inputs import CaseInputs, chosen_frames
-from .methods import Method, MethodError, MethodSpec, OnStep, file_sha256
+from .methods import MethodError, MethodSpec, OnStep, file_sha256
 from .metrics.colours import border_colour
 from .skeleton_warp import SkeletonWarp
 
@@ -55,9 +55,9 @@ class OracleMethod:
     def _sha256(self) -> str:
         return file_sha256(self.vae_file)
 
-    def digest(self, case: str) -> str:
-        """Nothing is there beforehand; what it shows is among the inputs, or see `shown_digest`."""
-        return ""
+    def digest(self, inputs: CaseInputs) -> str:
+        """sha256 of the other case that `wrong` shows. Raises MethodError when there is none."""
+        return _another(inputs.case).digest() if self.kind == "wrong" else ""
 
     def check(self, inputs: CaseInputs) -> None:
         """Raises MethodError when the case lacks what the oracle shows."""
@@ -117,14 +117,6 @@ class OracleMethod:
     @cached_property
     def _network(self) -> Any:
         return load_vae(self.vae_file, dtype=torch.bfloat16)
-
-
-def shown_digest(method: Method, inputs: CaseInputs) -> str:
-    """sha256 of the other case of the set that a method shows, which only `wrong` does; else empty.
-
-    Raises MethodError when there is no such case.
-    """
-    return _another(inputs.case).digest() if isinstance(method, OracleMethod) and method.kind == "wrong" else ""
 
 
 def _another(case: Case) -> Case:

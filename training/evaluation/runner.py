@@ -29,7 +29,6 @@ from .frames import folder_sha256, write_clip
 from .inputs import CaseInputs, ensure_written, plan_inputs
 from .measuring import TRUTH, Measuring, features_key, resized
 from .methods import Method, MethodSpec, checked_frames, open_method
-from .oracle_method import shown_digest
 from .records import Bench, CaseScores, RunFolder
 from .run_record import agree, versions
 from .settings import Options, check_cases
@@ -243,8 +242,7 @@ def sha256_of(facts: Any) -> str:
 
 
 def _clip_key(method: Method, inputs: CaseInputs) -> str:
-    results = method.digest(inputs.case.name) or shown_digest(method, inputs)
-    return sha256_of({"inputs": inputs.digest, "method": method.facts, "results": results})
+    return sha256_of({"inputs": inputs.digest, "method": method.facts, "results": method.digest(inputs)})
 
 
 def _read(note: Path) -> dict[str, Any]:

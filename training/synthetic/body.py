@@ -137,9 +137,8 @@ class Human:
     def _run(self, rotations: np.ndarray) -> dict[str, np.ndarray]:
         bones = self.model.bones
         world = np.stack([rotations[:, INDEX[_FOLLOWS.get(b, b)]] @ self._turn[b] for b in bones], 1)
-        if (
-            self._scales is not None
-        ):  # for the others the model's own skinning: the benchmark's pixels hang on its rounding
+        # Without scales the model's own skinning stays: the benchmark's pixels hang on its rounding.
+        if self._scales is not None:
             model, rest = self.model, self._rest
             vertices, heads = skin(
                 rest["vertices"][0], rest["heads"][0], world, model.parents, self._scales, model.weights

@@ -22,7 +22,7 @@ _HAIR = ((0.09, 0.07, 0.06), (0.28, 0.17, 0.10), (0.55, 0.36, 0.17), (0.86, 0.70
 # The ranges are those of the EPI's random rescaling. The chances are higher: there a clip meets another body in every
 # sample, here it is rendered once.
 _RESCALING = Augmentation(table=tuple(replace(line, chance=0.7) for line in TABLE))
-_EVENLY = ("body", "shoulders", "face")
+_UNIFORM = ("body", "shoulders", "face")
 _APART = 0.45  # least distance of the background's colour from clothes and skin
 
 
@@ -78,18 +78,18 @@ def draw_rescaled(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, L
 
 
 def draw_lengths(rng: np.random.Generator) -> Rescale:
-    """A human's lengths, in the ranges of the EPI's random rescaling.
+    """Factors on a human's lengths, in the ranges of the EPI's random rescaling (TABLE), and a part to leave out.
 
-    Limbs are drawn as it draws them, log-evenly. Trunk and head are drawn evenly: large ones as often as small ones.
+    Neck and limbs are log-uniform as there. Trunk and head are uniform, which makes large ones more frequent.
     """
     drawn = replace(_RESCALING.sample(rng), add=())
-    evened: dict[str, float] = {}
+    uniform: dict[str, float] = {}
     for line in TABLE:
         factor = float(getattr(drawn, line.operation))
-        if line.operation in _EVENLY and factor != 1:
+        if line.operation in _UNIFORM and factor != 1:
             where = np.log(factor / line.low) / np.log(line.high / line.low)
-            evened[line.operation] = float(line.low + (line.high - line.low) * where)
-    return replace(drawn, **evened)
+            uniform[line.operation] = float(line.low + (line.high - line.low) * where)
+    return replace(drawn, **uniform)
 
 
 def draw_figure(rng: np.random.Generator) -> tuple[Puppet, Looks]:

@@ -111,7 +111,7 @@ def test_drawn_bodies_differ_in_every_length_and_stand_on_their_feet(body_model)
         assert heights[puppet.soles].min() == pytest.approx(heights.min(), abs=0.01 * puppet.standing)
 
 
-def test_drawn_lengths_are_in_the_epis_ranges_with_large_heads_as_frequent_as_small_ones():
+def test_drawn_lengths_are_in_the_epis_ranges_and_uniform_where_they_are_said_to_be():
     rng = np.random.default_rng(0)
     drawn = [draw_lengths(rng) for _ in range(2000)]
     for line in TABLE:
