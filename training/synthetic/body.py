@@ -108,12 +108,13 @@ class Human:
         rest = model.run(np.tile(np.eye(4), (1, bones, 1, 1)), shape)
         self._turn = _from_our_rest(model.bones, rest["rest"])
         self._rest, self._scales = rest, None
-        bare, self._absent = np.zeros(bones, bool), np.zeros(POINTS, bool)  # bones without faces, points not there
+        self._bare = np.zeros(bones, bool)  # bones without faces
+        self._absent = np.zeros(POINTS, bool)  # points that are not there
         if proportions is not None:
             self._scales = bone_scales(model.bones, rest["heads"][0], proportions)
             for part in proportions.drop:
                 lost = missing_bones(model.bones, part)
-                bare |= lost
+                self._bare |= lost
                 self._absent |= part_points([part])[:POINTS] & lost.any()
         straight = self._run(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
         vertices = straight["vertices"][0]
@@ -122,17 +123,26 @@ class Human:
             sum(np.linalg.norm(head[f"Left{a}"] - head[f"Left{b}"]) for a, b in (("UpLeg", "Leg"), ("Leg", "Foot")))
         )
         self.standing = float(np.ptp(vertices[:, 2]))
-        self.faces = model.faces[~bare[model.dominant][model.faces].all(1)]
+        self.faces = model.faces[~self._bare[model.dominant][model.faces].all(1)]
         names = np.array(model.bones)[model.dominant]
         self.soles = np.flatnonzero(np.char.endswith(names, "Foot") | np.char.endswith(names, "ToeBase"))
         self.colours = _dress(names, vertices, self._points(straight)[0], clothes)
 
     def pose(self, rotations: np.ndarray) -> Posed:
         """See `Puppet`."""
+        return self.with_joints(rotations)[0]
+
+    def with_joints(self, rotations: np.ndarray) -> tuple[Posed, np.ndarray]:
+        """The same, and where the joints of the skeleton are, [F, 23, 3] from the hips."""
         found = self._run(rotations)
         hips = found["heads"][:, self.model.bones.index("Hips"), None]
         front = rotations[:, INDEX["Head"]] @ (0.0, -1.0, 0.0)
-        return Posed(found["vertices"] - hips, self._points(found) - hips, front)
+        joints = found["heads"][:, [self.model.bones.index(joint) for joint in INDEX]] - hips
+        return Posed(found["vertices"] - hips, self._points(found) - hips, front), joints
+
+    def lacks(self, bone: str) -> bool:
+        """Whether nothing is drawn about a bone."""
+        return bool(self._bare[self.model.bones.index(bone)])
 
     def _run(self, rotations: np.ndarray) -> dict[str, np.ndarray]:
         bones = self.model.bones

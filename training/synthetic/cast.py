@@ -11,6 +11,7 @@ from animatex_core.pose.pool import TABLE, Augmentation
 from animatex_core.pose.rescale import Rescale
 
 from .body import PHENOTYPES, AnnyModel, Human
+from .costumes import Dressed, draw_costume
 from .figures import EARS, OBJECTS, Build, Figure
 from .puppet import Puppet
 
@@ -75,6 +76,15 @@ def draw_rescaled(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, L
     """A random human of `draw_lengths`; half of them have a figure's looks."""
     looks = draw_looks(rng, human=rng.random() < 0.5)
     return Human(model, draw_shape(rng), looks.clothes, draw_lengths(rng)), looks
+
+
+def dressed(who: Puppet, looks: Looks, rng: np.random.Generator) -> Puppet:
+    """A human in a random costume, whose colours are those of the clothes or far enough from the background."""
+    if not isinstance(who, Human):
+        raise ValueError(f"only a human can be dressed up, got {type(who).__name__}")
+    drawn = [c for c in _colours(rng) if np.linalg.norm(np.subtract(c, looks.background)) > _APART][:4]
+    worn = [looks.clothes[part] for part in ("skin", "hair", "shirt", "trousers")]
+    return Dressed(who, draw_costume(who, (*drawn, *worn), rng))
 
 
 def draw_lengths(rng: np.random.Generator) -> Rescale:

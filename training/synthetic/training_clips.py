@@ -20,7 +20,7 @@ from animatex_core.video import write_video
 
 from . import CLIPS_VERSION
 from .body import AnnyModel
-from .cast import draw_human, draw_rescaled
+from .cast import draw_human, draw_rescaled, dressed
 from .held_out import FPS, FRAMES
 from .motion import Motion, standing
 from .render import Renderer
@@ -32,23 +32,26 @@ MANIFEST = "manifest.jsonl"
 
 def write_clips(
     folder: Path, recordings: Mapping[str, Motion], *, bodies: int, each: int, seed: int, rescaled: float = 0.75,
-    width: int = 128, height: int = 192, progress: Callable[[int, int], None] | None = None,
+    dressed_up: float = 0.0, width: int = 128, height: int = 192, progress: Callable[[int, int], None] | None = None,
 ) -> Path:  # fmt: skip
     """So many humans with `each` clips of 16 frames, and a driver for each clip; returns the manifest, written last.
 
-    rescaled: the share of the humans that have other proportions.
-    A body and its clips depend on the seed, the share and its number alone. Raises ValueError for a share that is none.
+    rescaled: the share of the humans that have other proportions. dressed_up: the share that wears a costume.
+    A body and its clips depend on the seed, the shares and its number alone. Raises ValueError for what is no share.
     """
-    if not 0 <= rescaled <= 1:
-        raise ValueError(f"rescaled: expected a share of 0 to 1, got {rescaled}")
+    for name, share in (("rescaled", rescaled), ("dressed_up", dressed_up)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name}: expected a share of 0 to 1, got {share}")
     folder.mkdir(parents=True, exist_ok=True)
     model, rows = AnnyModel(), []
-    source = f"{SOURCE}; version {CLIPS_VERSION}, rescaled {rescaled:g}"
+    source = f"{SOURCE}; version {CLIPS_VERSION}, rescaled {rescaled:g}, dressed up {dressed_up:g}"
     terms = {"fps": FPS, "source": source, "licence": LICENSE, "consent": CONSENT}
     with Renderer(width, height) as renderer:
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])
             who, looks = (draw_rescaled if rng.random() < rescaled else draw_human)(model, rng)
+            if dressed_up and rng.random() < dressed_up:  # no draw without a share: clips of before stay the same
+                who = dressed(who, looks, rng)
             image = film(renderer, who, standing(), looks.background)
             save_picture(folder / f"human_{body:04d}.png", image.frames[0], overwrite=True)
             save_openpose(folder / f"human_{body:04d}.json", image.poses)

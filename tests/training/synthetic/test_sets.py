@@ -84,6 +84,23 @@ def test_clips_are_read_by_prepare_and_follow_from_the_seed(body_model, renderer
     assert found[0].image == found[1].image != found[2].image
 
 
+def test_costumes_are_another_s_clips_only_where_they_are_asked_for(body_model, renderer, recordings, tmp_path):
+    train = {name: recordings[name] for name in TRAINING_MOTIONS}
+    for share in (0.0, 1.0):
+        folder = tmp_path / f"{share:g}"
+        write_clips(folder, train, bodies=1, each=1, seed=3, dressed_up=share, width=64, height=96)
+        assert f"dressed up {share:g}" in json.loads((folder / "manifest.jsonl").read_text())["source"]
+    plain, costumed = (load_picture(tmp_path / share / "human_0000.png") for share in ("0", "1"))
+    assert (plain[0, 0] == costumed[0, 0]).all() and (plain != costumed).any(-1).mean() > 0.02
+
+
+@pytest.mark.parametrize("name", ["rescaled", "dressed_up"])
+def test_a_share_is_from_0_to_1(tmp_path, name):
+    with pytest.raises(ValueError, match=f"{name}: expected a share of 0 to 1, got 2"):
+        write_clips(tmp_path / "clips", {}, bodies=1, each=1, seed=0, **{name: 2})
+    assert not (tmp_path / "clips").exists()
+
+
 def test_stills_are_kept_with_their_silhouettes(body_model, renderer, recordings, tmp_path):
     stills = make_stills(12, list(recordings.values()), seed=0, figures=0.5, width=64, height=96)
     save_stills(tmp_path / "stills.npz", stills)
