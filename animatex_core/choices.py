@@ -16,8 +16,9 @@ ReferenceMode = Literal["released", "paper", "both"]
 # unconditional pass).
 IPISource = Literal["video", "poses", "reference", "off"]
 
-# How poses are fitted to the character before they are drawn (`pose.realign`): not at all, as a whole, bone by bone.
-AlignMode = Literal["off", "similarity", "full"]
+# How poses are fitted to the character before they are drawn (`pose.realign`): not at all, as a whole, bone by bone,
+# bone by bone with the head as one piece.
+AlignMode = Literal["off", "similarity", "full", "character"]
 
 STEPS = 1000  # of the diffusion
 STEP_PRESETS = {"released": 30, "paper": 50}

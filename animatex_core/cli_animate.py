@@ -73,7 +73,8 @@ def _add_clip(clip: argparse._ArgumentGroup) -> None:
         "--align",
         choices=get_args(AlignMode),
         default=default.align,
-        help="fit the motion to the body in --reference-pose (EPI): every bone, or the whole figure; default: off",
+        help="fit the motion to the body in --reference-pose (EPI): every bone and the head as one (character), every "
+        "bone (full), or the whole figure (similarity); default: off",
     )
     words = "with --align: without the parts (arms, legs, hands, ears ...) that the pose of the reference lacks"
     clip.add_argument("--drop-absent", action="store_true", help=words)

@@ -20,7 +20,7 @@ from .weights import load_model
 
 # The dance has no video. The mini model's IPI reads the drawn poses instead: where it reads the reference, the hare
 # stays where it stands.
-SETTINGS = replace(included.MINI_SETTINGS, align="full", ipi_source="poses", seed=1)
+SETTINGS = replace(included.MINI_SETTINGS, align="character", ipi_source="poses", seed=1)
 
 
 @dataclass(frozen=True)

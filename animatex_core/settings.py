@@ -64,7 +64,8 @@ class Settings:
         _one_of("align", self.align, get_args(AlignMode))
         if self.drop_absent and self.align == "off":
             raise ValueError(
-                "drop_absent (--drop-absent): aligning finds what is lacking; it needs align full or similarity"
+                "drop_absent (--drop-absent): aligning finds what is lacking; "
+                "it needs align character, full or similarity"
             )
         if self.ipi_source is not None:
             _one_of("IPI source", self.ipi_source, get_args(IPISource))

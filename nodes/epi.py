@@ -42,10 +42,11 @@ class AlignPose(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "mode",
-                    options=["full", "similarity", "off"],
-                    default="full",
-                    tooltip="full: every bone is fitted. similarity: the whole figure is scaled and moved, as the "
-                    "paper does. off: the poses are passed on.",
+                    options=["character", "full", "similarity", "off"],
+                    default="character",
+                    tooltip="character: every bone is fitted, and the head as one piece. full: every bone by itself. "
+                    "similarity: the whole figure is scaled and moved, as the paper does. off: the poses are passed "
+                    "on.",
                 ),
                 io.Float.Input(
                     "strength", default=1.0, min=0.0, max=1.0, step=0.05,

@@ -1,9 +1,11 @@
 """Pose realign of the Explicit Pose Indicator (paper, 3.2 and appendix A): the driver's motion on the anchor's body.
 
 Every bone keeps the direction the driver gives it and its length is multiplied by one ratio for the whole clip, anchor
-over driver, so a bone that the driver foreshortens stays foreshortened. Nothing here depends on a single frame of the
-driver, and nothing raises on a bad pose: a person whose proportions cannot be trusted falls back from `full` to
-`similarity` (one scale and one shift, what the paper does at inference) to `identity`, and the result says so.
+over driver, so a bone that the driver foreshortens stays foreshortened. That is `full`, and what training transforms
+by; `character` does the same but for the head, which goes as one piece (see `head`). Nothing here depends on a single
+frame of the driver, and nothing raises on a bad pose: a person whose head cannot be compared falls back from
+`character` to `full`, and one whose proportions cannot be trusted to `similarity` (one scale and one shift, what the
+paper does at inference) to `identity`, and the result says so.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .figure import Figure, canvas_fit, figure, inherited, stretch, to_sequence
+from .head import HEAD, fit_head, has_ears, head_of, head_ratios
 from .keypoints import POINTS, PoseSequence, empty
 from .placement import SUPPORT_NAMES, hold, stand
 from .proportions import ABSENT, MEASURED, OTHER_SIDE, PRIOR, Proportions, Ratios, measure, ratios_between
@@ -22,13 +25,16 @@ from .skeleton import (
     COLUMN_NAMES,
     COLUMNS,
     CORE,
+    FACE_COLUMN,
     LIMITS,
     NECK,
+    NOSE,
     PARTS,
     part_points,
 )
 
-MODES = ("off", "similarity", "full")
+MODES = ("off", "similarity", "full", "character")
+_FITTED = ("full", "character")  # bone by bone
 # Below this confidence `full` is not trusted.
 TRUSTED = 0.45
 
@@ -52,9 +58,10 @@ class Realigned:
     """What realign did; arrays and tuples have one entry a person unless said otherwise.
 
     poses: the result on the anchor's canvas (the driver itself, on its own canvas, where nothing could be done).
-    modes: "off", "full", "similarity" or "identity": what was really applied; reasons says why.
+    modes: "off", "character", "full", "similarity" or "identity": what was really applied; reasons says why.
     confidence: [P] float32 in 0..1, how much of the driver's body was measured in the anchor.
-    ratios: [P, 130] float32, by which each bone (named by its far end) was multiplied.
+    ratios: [P, 130] float32, by which each bone (named by its far end) was multiplied; in "character" the nose has the
+        ratio of the way from the neck to the middle of the head, eyes and ears those of the distances across.
     scale: [P] float32, anchor over driver as whole figures (1 where nothing could be compared).
     clamped: [F, P, 130] bool, points that are not where the plain geometry puts them, seen from the neck: a bone
         between was held back by its limit, or they were held near the canvas, or they were not finite.
@@ -91,7 +98,8 @@ def realign(
     """The driver's motion with the anchor's body shape, placed where the anchor stands.
 
     driver: the motion. anchor: one frame or a clip of the character; one person, or as many as the driver has.
-    mode: "off" returns the driver as it is; "similarity" scales and shifts the whole figure; "full" fits every bone.
+    mode: "off" returns the driver as it is; "similarity" scales and shifts the whole figure; "full" fits every bone;
+        "character" fits the head as one piece besides, for large heads and for faces that are on a body.
     drop: parts to take away (names of skeleton.PARTS). drop_absent: take away what the anchor does not have as well.
     correct: undo the anchor's foreshortening by its other side and by what bodies usually look like.
     Raises ValueError for an unknown mode or part and for numbers of people that do not match; never for a pose.
@@ -141,27 +149,49 @@ def _fit(
     body, ratios = pair.body, pair.ratios
     confidence = _confidence(pair, gone)
     modes, reasons = _decide(mode, pair, confidence)
-    full, moved = modes == "full", modes != "identity"
+    moved, full = modes != "identity", np.isin(modes, _FITTED)
     overall = np.where(moved, ratios.overall, np.float32(1))
     columns = np.where(full[:, None], ratios.columns, overall[:, None]).astype(np.float32)
     columns[:, NECK] = 1
-    offset = stretch(body, columns)
+    offset, ratio, limited = stretch(body, columns), columns, ratios.limited & full[:, None]
+    if mode == "character":
+        offset, ratio, limited, modes = _whole_head(pair, offset, columns, limited, modes, reasons)
     shift, kinds = stand(body, offset, columns, pair.mine.lengths, pair.model, pair.theirs.lengths, gone)
     canvas = (anchor.width, anchor.height) if moved.any() else (driver.width, driver.height)
     still = canvas_fit(driver, *canvas)(body.points) - body.points
     points, held = hold(body.points + np.where(moved[:, None], offset + shift[..., None], still), *canvas)
-    limited = inherited((ratios.limited & full[:, None])[:, COLUMN])
     stands = zip(reasons, kinds, moved, strict=True)
     return Realigned(
         poses=to_sequence(points, body.present & ~gone, driver, *canvas),
         modes=tuple(modes.tolist()),
         reasons=tuple(f"{why}; carried by its {SUPPORT_NAMES[kind]}" if m else why for why, kind, m in stands),
         confidence=confidence,
-        ratios=columns[:, COLUMN],
+        ratios=ratio[:, COLUMN],
         scale=overall,
-        clamped=(held & body.present) | limited | body.wild,
+        clamped=(held & body.present) | inherited(limited[:, COLUMN]) | body.wild,
         dropped=dropped,
     )
+
+
+def _whole_head(
+    pair: _Pair, offset: np.ndarray, columns: np.ndarray, limited: np.ndarray, modes: np.ndarray, reasons: list[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets, ratios by column, which of them were held back, and modes, with heads fitted as one piece.
+
+    The reasons of those whose head cannot be compared are extended in place.
+    """
+    whole = np.maximum(pair.ratios.overall, np.float32(1e-6))
+    by_ears = has_ears(pair.body) & has_ears(pair.model)
+    driver, anchor = head_of(pair.body, by_ears), head_of(pair.model, by_ears)
+    ratios = head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1])
+    fitted = (modes == "character") & ratios.fitted
+    for i in np.flatnonzero((modes == "character") & ~fitted):
+        reasons[i] = "the heads cannot be compared (neither by ears nor by eyes)"
+    columns = ratios.columns(columns, fitted, pair.ratios.compared[:, FACE_COLUMN])
+    heads = np.isin(np.arange(COLUMNS), (*HEAD, FACE_COLUMN))
+    limited = np.where(fitted[:, None] & heads, ratios.limited[:, None], limited)
+    offset = fit_head(pair.body, offset, driver, anchor, replace(ratios, fitted=fitted), columns[:, FACE_COLUMN])
+    return offset, columns, limited, np.where((modes == "character") & ~fitted, "full", modes)
 
 
 def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
@@ -179,8 +209,8 @@ def _decide(mode: str, pair: _Pair, confidence: np.ndarray) -> tuple[np.ndarray,
     ratios = pair.ratios
     trunk = np.any(ratios.compared[:, _TRUNK], axis=-1)
     modes = np.where(ratios.overall > 0, "similarity", "identity").astype("<U10")
-    if mode == "full":
-        modes = np.where((ratios.overall > 0) & trunk & (confidence >= TRUSTED), "full", modes)
+    if mode in _FITTED:
+        modes = np.where((ratios.overall > 0) & trunk & (confidence >= TRUSTED), mode, modes)
     driver_empty = ~np.any(pair.mine.known, axis=-1)
     anchor_empty = np.broadcast_to(~np.any(pair.theirs.known, axis=-1), modes.shape)
     reasons = []

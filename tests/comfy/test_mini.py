@@ -33,7 +33,7 @@ def of_the_command_line(folder):
     picture, pose = included.character("bear")
     files = {"image": picture, "reference-pose": pose, "poses": included.MINI_DANCE, "out": folder}
     flags = [part for name, value in files.items() for part in (f"--{name}", str(value))]
-    chosen = ["--model", "mini", "--align", "full", "--ipi-source", "reference", "--seed", "1", "--device", "cpu"]
+    chosen = ["--model", "mini", "--align", "character", "--ipi-source", "reference", "--seed", "1", "--device", "cpu"]
     assert cli.main(["animate", *flags, *chosen]) == 0
     return np.stack([np.array(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))])
 

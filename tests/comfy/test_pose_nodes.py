@@ -27,7 +27,7 @@ NODES = (
 )  # fmt: skip
 LOAD = {"units": "find out", "skip_first_frames": 0, "frame_load_cap": 0}
 ALIGN = {
-    "mode": "full", "strength": 1.0, "drop_absent_parts": False, "hands": True, "drop_part": "none",
+    "mode": "character", "strength": 1.0, "drop_absent_parts": False, "hands": True, "drop_part": "none",
     "correct_foreshortening": True,
 }  # fmt: skip
 CLEAN = {
@@ -86,7 +86,7 @@ def test_poses_pass_through_files_unchanged(host, dance):
     same(cut, dance.frames(slice(5, 12)), 0)
 
 
-@pytest.mark.parametrize("mode", ["full", "similarity", "off"])
+@pytest.mark.parametrize("mode", ["character", "full", "similarity", "off"])
 def test_align_gives_what_the_core_gives(host, dance, mode):
     poses, shown = saved(
         host,

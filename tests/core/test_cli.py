@@ -331,7 +331,7 @@ def test_every_path_is_that_of_a_file(name, found, arguments, tmp_path, capsys):
     [
         (["--overlap", "4"], "give a window too"),
         (["--window", "8", "--overlap", "8"], "overlap must be 0 to 7"),
-        (["--drop-absent"], "it needs align full or similarity"),
+        (["--drop-absent"], "it needs align character, full or similarity"),
         (["--detector", "{file}"], "--detector and --pose-model go together"),
         (["--detector", "{file}", "--pose-model", "{file}"], "without --poses"),
     ],

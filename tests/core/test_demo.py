@@ -45,7 +45,7 @@ def test_the_command_line_animates_the_same_frames(quick, tmp_path):
     picture, pose = included.character("bear")
     files = {"image": picture, "reference-pose": pose, "poses": included.MINI_DANCE, "out": tmp_path / "frames"}
     flags = [part for name, value in files.items() for part in (f"--{name}", str(value))]
-    chosen = ["--align", "full", "--ipi-source", "poses", "--seed", "1", "--steps", "2"]
+    chosen = ["--align", "character", "--ipi-source", "poses", "--seed", "1", "--steps", "2"]
     assert cli.main(["animate", "--model", "mini", *flags, *chosen]) == 0
     found = np.stack([np.array(Image.open(path)) for path in sorted((tmp_path / "frames").glob("*.png"))])
     model = demo.load_model(included.mini_model(), dtype=torch.float32)
@@ -58,7 +58,7 @@ def test_what_is_drawn_is_fitted_to_the_character_and_what_the_ipi_reads_is_not(
     fitted = pipeline.prepare(job)
     plain = pipeline.prepare(replace(job, settings=replace(job.settings, align="off")))
     driver, anchor = load_openpose(job.poses), load_openpose(job.reference_pose)
-    assert np.array_equal(fitted.drawn.poses.points, realign(driver.person(0), anchor, mode="full").poses.points)
+    assert np.array_equal(fitted.drawn.poses.points, realign(driver.person(0), anchor, mode="character").poses.points)
     assert not np.array_equal(fitted.drawn.poses.points, plain.drawn.poses.points)
     assert not fitted.inputs.pose.equal(plain.inputs.pose)
     assert fitted.inputs.keypoints.equal(plain.inputs.keypoints)

@@ -97,7 +97,8 @@ class Options:
             raise ValueError(f"align: belongs to the settings 'cross' and 'rescaled', not to {self.setting!r}")
         if self.drop_absent and self.align == "off":
             raise ValueError(
-                "drop_absent (--drop-absent): aligning finds what is lacking; it needs align full or similarity"
+                "drop_absent (--drop-absent): aligning finds what is lacking; "
+                "it needs align character, full or similarity"
             )
 
     def facts(self) -> dict[str, Any]:

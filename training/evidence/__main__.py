@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="the .json to write")
     one = command("driven", _driven, "how far the aligned pose, which a model is asked for, is from the true one")
     one.add_argument("set", type=Path, metavar="SET")
+    words = "how the pose is aligned; default: %(default)s"
+    one.add_argument("--mode", choices=("similarity", "full", "character"), default="character", help=words)
     one = command("compare", _compare, "paired difference of two records, with its interval over characters")
     one.add_argument("records", type=Path, nargs=2, metavar="RECORD")
     one.add_argument("--methods", nargs=2, default=("mini", "mini"), help="one of each record; default: mini mini")
@@ -104,7 +106,7 @@ def _driven(options: argparse.Namespace) -> None:
     from .driven import driven_errors, driven_rows
     from .tables import markdown
 
-    say(markdown(driven_rows(driven_errors(options.set))))
+    say(markdown(driven_rows(driven_errors(options.set, options.mode))))
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -18,16 +18,16 @@ from ..evaluation.metrics.joints import body_in_picture
 from .records import GROUPS, group_of
 
 
-def driven_errors(benchmark: Path) -> dict[str, list[float]]:
+def driven_errors(benchmark: Path, mode: str = "character") -> dict[str, list[float]]:
     """By group, the mean distance of the body's joints in pixels of the set's own pictures, one number a case.
 
-    Raises ValueError naming a case without the truth's poses, the driver's or the picture's.
+    mode: of `pose.realign`. Raises ValueError naming a case without the truth's poses, the driver's or the picture's.
     """
     found = open_set(benchmark)
     errors: dict[str, list[float]] = {group: [] for group in GROUPS}
     for name in found.cases:
         case = found.open(name)
-        errors[group_of(case.facts)].append(_error(case))
+        errors[group_of(case.facts)].append(_error(case, mode))
     return {group: values for group, values in errors.items() if values}
 
 
@@ -38,11 +38,11 @@ def driven_rows(errors: dict[str, list[float]]) -> list[list[str]]:
     return [["", "all", *errors], ["aligned pose to true pose, px", *means]]
 
 
-def _error(case: Case) -> float:
+def _error(case: Case, mode: str) -> float:
     if case.poses is None or case.driver_poses is None or case.image_pose is None:
         raise ValueError(f"{case.name}: needs poses.json, driver_poses.json and image_pose.json")
     truth, driver, picture = map(load_openpose, (case.poses, case.driver_poses, case.image_pose))
-    aligned = realign(driver, picture, mode="full").poses
+    aligned = realign(driver, picture, mode=mode).poses
     if len(aligned) != len(truth):
         raise ValueError(f"{case.name}: {len(truth)} frames in poses.json, {len(aligned)} in driver_poses.json")
     wanted, there = body_in_picture(truth)

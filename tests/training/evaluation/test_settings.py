@@ -159,7 +159,7 @@ def test_what_cannot_be_is_said(root, tmp_path):
         ({"pool": "x"}, "belongs to the setting 'rescaled'"), ({"width": 60}, "multiple of 8"),
         ({"setting": "best"}, "expected one of self"), ({"setting": "omitted", "omit": ("x",)}, "unknown body part"),
         ({"align": "full"}, "belongs to the settings 'cross' and"), ({"omit_share": 0.0}, "above 0"),
-        ({"setting": "cross", "drop_absent": True}, "it needs align full or similarity"),
+        ({"setting": "cross", "drop_absent": True}, "it needs align character, full or similarity"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Options(**{**SMALL, **changes})
@@ -168,7 +168,7 @@ def test_what_cannot_be_is_said(root, tmp_path):
 def test_the_command_line_hands_it_on(root, tmp_path, capsys):
     words = ["run", str(root / "set"), "--out", str(tmp_path / "run"), "--setting", "cross", "--drop-absent"]
     assert main([*words, "--method", "still=oracle:still"]) == 1
-    assert "it needs align full or similarity" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert "it needs align character, full or similarity" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_pools_of_three_kinds(root, tmp_path):

@@ -1,0 +1,187 @@
+"""The head as one piece: heads that turn, faces on bodies, ears that hide, and the exact properties besides."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from animatex_core.pose.epi import PRESETS, realign, rescale
+from animatex_core.pose.figure import figure
+from animatex_core.pose.head import HEAD, head_of
+from animatex_core.pose.io import load_openpose
+from animatex_core.pose.keypoints import FACE, POINTS, PoseSequence
+from tests.core.pose.test_epi import MANY, moved, random_skeletons, usable
+from tests.core.pose.test_realign import STANDING, pose, stacked, without
+
+EARS = np.array([True])
+DATA = Path(__file__).parents[2] / "data" / "poses"
+# a head in its own axes (left, forward, up), the middle between the ears at the origin: nose, eyes and ears
+HUMAN = {0: (0, 20, -6), 14: (-7, 17, 2), 15: (7, 17, 2), 16: (-16, 0, 0), 17: (16, 0, 0)}
+
+
+def turned(yaw, roll=0.0, size=1.0, neck=45.0, at=(200.0, 100.0)):
+    """The points of a head of some size on a neck, seen from the front: {point: (x, y)}."""
+    up = np.array([np.sin(roll), -np.cos(roll)])
+    across = np.array([np.cos(roll), np.sin(roll)])
+    middle = np.array(at) + neck * up
+    return {
+        number: tuple(middle + size * ((np.cos(yaw) * left + np.sin(yaw) * forward) * across + upward * up))
+        for number, (left, forward, upward) in HUMAN.items()
+    }
+
+
+def figure_of(**head):
+    return pose(STANDING | turned(**head))
+
+
+DRIVER = stacked(*(figure_of(yaw=yaw, roll=roll) for yaw, roll in ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4))))
+
+
+@pytest.fixture(scope="module", params=[(1, MANY), (MANY, 1)], ids=["people", "clip"])
+def batch(request):
+    frames, people = request.param
+    driver, anchor = random_skeletons(1, frames, people), random_skeletons(3, 1, people)
+    if people == 1:  # the one anchor of the clip is a whole one
+        whole = np.random.default_rng(4).uniform(0, 1, anchor.points.shape) * (512, 768)
+        anchor = replace(anchor, points=whole.astype(np.float32), scores=np.ones_like(anchor.scores))
+    return driver, anchor, realign(driver, anchor, mode="character", correct=False)
+
+
+def test_a_large_head_on_a_long_neck_turns_as_it_would():
+    result = realign(DRIVER, figure_of(yaw=0, size=3.0, neck=90.0), mode="character")
+    assert result.modes == ("character",) and not result.clamped.any()
+    expected = stacked(
+        *(figure_of(yaw=y, roll=r, size=3.0, neck=90.0) for y, r in ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4)))
+    )
+    np.testing.assert_allclose(result.poses.points[:, 0, :20], expected.points[:, 0, :20], atol=0.01)
+    full = realign(DRIVER, figure_of(yaw=0, size=3.0, neck=90.0), mode="full").poses.points
+    assert np.abs(full[1, 0, 0] - expected.points[1, 0, 0]).max() > 10  # what this mode is for
+    assert result.ratios[0, 0] == pytest.approx(2) and result.ratios[0, [14, 15, 16, 17]] == pytest.approx(3)
+
+
+def test_eyes_that_are_far_apart_stay_far_apart():
+    head = turned(yaw=0)
+    wide = head | {14: (200 - 14, head[14][1]), 15: (200 + 14, head[15][1])}
+    result = realign(DRIVER, pose(STANDING | wide), mode="character").poses
+    np.testing.assert_allclose(result.points[0, 0, [14, 15]], [wide[14], wide[15]], atol=0.01)
+    np.testing.assert_allclose(result.points[:, 0, [16, 17]], DRIVER.points[:, 0, [16, 17]], atol=0.01)
+
+
+@pytest.mark.parametrize("hidden", [16, 17])
+def test_where_an_ear_is_hidden_the_eyes_and_the_other_one_tell_the_middle(hidden):
+    scores = DRIVER.scores.copy()
+    scores[1, 0, hidden] = 0
+    seen, whole = (head_of(figure(poses), EARS) for poses in (replace(DRIVER, scores=scores), DRIVER))
+    np.testing.assert_allclose(seen.middle, whole.middle, atol=0.01)
+    assert seen.seen.all()
+
+
+def test_in_profile_the_ear_is_the_middle_and_without_ears_neighbours_tell_where_the_head_goes():
+    clip = stacked(*(pose(STANDING | turned(yaw=yaw)) for yaw in (0.4, 0.5, 0.6)))
+    scores = clip.scores.copy()
+    scores[1, 0, [16, 17]] = 0
+    result = realign(replace(clip, scores=scores), figure_of(yaw=0, size=2.0), mode="character").poses
+    whole = realign(clip, figure_of(yaw=0, size=2.0), mode="character").poses
+    np.testing.assert_allclose(result.points[1, 0, 0], whole.points[1, 0, 0], atol=1.0)
+    side = head_of(figure(pose(without(STANDING | turned(yaw=1.5), 0, 14, 15, 16))), EARS)
+    assert side.seen.all() and abs(side.middle[0, 0] - complex(*turned(yaw=1.5)[17])) < 0.01
+
+
+def test_a_face_on_a_body_stays_on_it():
+    """A bottle: the face is a quarter of the trunk below the shoulders. The driver leans; his head turns and nods."""
+    face = turned(yaw=0, neck=-25.0)
+    lean = np.exp(0.5j)
+    tilted = {
+        n: (200 + ((complex(*p) - (200 + 100j)) * lean).real, 100 + ((complex(*p) - (200 + 100j)) * lean).imag)
+        for n, p in STANDING.items()
+    }
+    driver = stacked(figure_of(yaw=0), pose(tilted | turned(yaw=0.7, roll=-0.3)))
+    result = realign(driver, pose(STANDING | face), mode="character")
+    middle = head_of(figure(result.poses), EARS).middle[:, 0] - (result.poses.points[:, 0, 1] @ (1, 1j))
+    np.testing.assert_allclose(middle, [25j, 25j * lean], atol=0.5)
+    up = realign(driver, pose(STANDING | face), mode="full").poses
+    assert up.points[0, 0, 0, 1] < up.points[0, 0, 1, 1]  # which `full` puts above the neck
+
+
+def test_without_ears_the_eyes_tell_the_middle():
+    """Joints by hand have no ears more often than not. Seen from the front the face has its layout."""
+    anchor = pose(without(STANDING | turned(yaw=0, size=3.0, neck=90.0), 16, 17))
+    result = realign(DRIVER, anchor, mode="character")
+    assert result.modes == ("character",)
+    expected = pose(STANDING | turned(yaw=0, size=3.0, neck=90.0)).points[0, 0]
+    off = result.poses.points[0, 0, HEAD] - expected[list(HEAD)]
+    assert np.ptp(off, axis=0).max() < 0.01 and np.abs(off).max() < 4  # a turned head's eyes are farther from the neck
+
+
+def test_without_a_head_to_compare_it_is_full_and_says_so():
+    faceless = pose(without(STANDING, 14, 16, 17))
+    for driver, anchor in ((DRIVER, faceless), (faceless, DRIVER)):
+        result = realign(driver, anchor, mode="character")
+        assert result.modes == ("full",) and "neither by ears nor by eyes" in result.reasons[0]
+        np.testing.assert_array_equal(result.poses.points, realign(driver, anchor).poses.points)
+
+
+def test_a_body_that_cannot_be_compared_is_scaled_as_ever():
+    result = realign(DRIVER, pose({n: STANDING[n] for n in (0, 1, 16, 17)}), mode="character")
+    assert result.modes == ("similarity",)
+
+
+def test_the_face_goes_with_the_nose():
+    points, scores = DRIVER.points.copy(), DRIVER.scores.copy()
+    points[..., FACE, :] = points[..., :1, :] + np.random.default_rng(0).normal(0, 3, (1, 1, 68, 2))
+    scores[..., FACE] = 1
+    result = realign(replace(DRIVER, points=points, scores=scores), figure_of(yaw=0, size=2.0), mode="character").poses
+    offsets = result.points[:, 0, FACE] - result.points[:, 0, :1]
+    factor = offsets / (points[:, 0, FACE] - points[:, 0, :1])
+    assert np.ptp(factor) < 0.05 * abs(factor.mean()) and factor.mean() > 1.5
+
+
+def test_everything_but_the_head_is_as_in_full(batch):
+    driver, anchor, result = batch
+    full = realign(driver, anchor, mode="full", correct=False)
+    body = np.array([n not in (*HEAD, *range(FACE.start, FACE.stop)) for n in range(POINTS)])
+    np.testing.assert_array_equal(result.poses.points[:, :, body], full.poses.points[:, :, body])
+    np.testing.assert_array_equal(result.poses.scores, full.poses.scores)
+    assert "character" in result.modes
+
+
+def test_it_is_finite_and_a_figure_fitted_to_itself_is_the_identity(batch):
+    driver, _, result = batch
+    assert np.isfinite(result.poses.points).all() and np.isfinite(result.ratios).all()
+    own = realign(driver, driver, mode="character")
+    keep = ~own.clamped & usable(driver)
+    assert keep.sum() > 0.8 * keep.size
+    np.testing.assert_array_equal(own.poses.points[keep], driver.points[keep])
+
+
+def test_it_follows_the_anchor_and_ignores_where_the_driver_is(batch):
+    driver, anchor, result = batch
+    keep = ~result.clamped & result.poses.present & (np.array(result.modes) != "identity")[:, None]
+    elsewhere = realign(moved(driver, 2.0, 100, -60), anchor, mode="character", correct=False)
+    same = keep & ~elsewhere.clamped
+    assert same.sum() > 0.9 * keep.sum()
+    np.testing.assert_allclose(elsewhere.poses.points[same], result.poses.points[same], rtol=1e-3, atol=0.5)
+    there = realign(driver, moved(anchor, 1.5, 90, -40), mode="character", correct=False)
+    same = keep & ~there.clamped
+    expected = result.poses.points.astype(np.float64) * 1.5 + (90, -40)
+    np.testing.assert_allclose(there.poses.points[same], expected[same], rtol=1e-3, atol=0.5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("clip", ["dance_60", "fashion_76"])
+def test_real_motion_keeps_limbs_and_moves_heads_smoothly(name, clip):
+    """No head jumps by more than its own size farther than the driver's does between two frames."""
+    motion = load_openpose(DATA / f"{clip}.json")
+    character = rescale(load_openpose(DATA / "fashion_76.json").frames(slice(0, 1)), PRESETS[name]).poses
+    result = realign(motion, character, mode="character", drop_absent=True)
+    assert result.modes == ("character",)
+    step = np.linalg.norm(np.diff(head_points(result.poses), axis=0), axis=-1)
+    own = np.linalg.norm(np.diff(head_points(motion), axis=0), axis=-1) * result.ratios[0, list(HEAD)].max()
+    width = np.abs(character.points[0, 0, 16] - character.points[0, 0, 17]).max()
+    assert (step < own + width).all()
+
+
+def head_points(poses: PoseSequence) -> np.ndarray:
+    """Points of the head from the neck, [F, 5, 2]."""
+    return poses.points[:, 0, HEAD] - poses.points[:, 0, 1:2]
