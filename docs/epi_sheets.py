@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from animatex_core.pose.clean import clean
 from animatex_core.pose.draw import draw_poses
 from animatex_core.pose.epi import PRESETS, on_canvas, realign, rescale
+from animatex_core.pose.head import HEAD
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import PoseSequence
 
@@ -69,8 +70,22 @@ def realigned(dance: PoseSequence, fashion: PoseSequence) -> list[Row]:
         result = realign(dance, anchor, drop_absent=name == "egg")
         label = f"{name}||{result.modes[0]}|{result.confidence[0]:.2f}"
         rows.append((label, pictures(anchor) + pictures(result.poses)[::7]))
-    similar = realign(dance, anchors[3][1], mode="similarity")
-    return [*rows, ("chibi||similarity", pictures(anchors[3][1]) + pictures(similar.poses)[::7])]
+    chibi = anchors[3][1]
+    for name, anchor, mode in (
+        ("chibi", chibi, "similarity"), ("chibi", chibi, "character"),
+        ("face on|the body", _faced(front), "full"), ("face on|the body", _faced(front), "character"),
+    ):  # fmt: skip
+        rows.append((f"{name}||{mode}", pictures(anchor) + pictures(realign(dance, anchor, mode=mode).poses)[::7]))
+    return rows
+
+
+def _faced(poses: PoseSequence) -> PoseSequence:
+    """A character whose face is on its body, as an object's is."""
+    points = poses.points.copy()
+    head = points[..., HEAD, :]
+    hips = points[..., [8, 11], :].mean(-2, keepdims=True)
+    points[..., HEAD, :] = head - head.mean(-2, keepdims=True) + points[..., 1:2, :] * 0.6 + hips * 0.4
+    return replace(poses, points=points)
 
 
 def cleaned(dance: PoseSequence) -> list[Row]:
