@@ -50,6 +50,7 @@ def main() -> None:
     timings = interleave(
         {
             "realign": lambda: realign(driver, anchor),
+            "realign, character": lambda: realign(driver, anchor, mode="character"),
             "rescale": lambda: rescale(aligned, shape),
             "realign + rescale": lambda: rescale(realign(driver, anchor).poses, shape),
         },

@@ -9,7 +9,7 @@ to follow and stays where it is on the trunk. Where driver or anchor has no ears
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,11 +17,27 @@ from .figure import Figure
 from .gaps import interpolate_frames
 from .keypoints import FACE
 from .proportions import quantile_of_valid
-from .skeleton import FACE_COLUMN, LEFT_EAR, LEFT_EYE, LEFT_HIP, NECK, NOSE, RIGHT_EAR, RIGHT_EYE, RIGHT_HIP
+from .skeleton import (
+    FACE_COLUMN,
+    LEFT_EAR,
+    LEFT_EYE,
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    NECK,
+    NOSE,
+    RIGHT_EAR,
+    RIGHT_EYE,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+)
 
+# The points that move as one; those of the face go with the nose.
 HEAD = (NOSE, RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
-# From ear to ear in units of eye to eye, for a clip that never shows both ears and both eyes: a person's.
-_EARS_TO_EYES = 2.3
+_EARS, _EYES, _HIPS = [RIGHT_EAR, LEFT_EAR], [RIGHT_EYE, LEFT_EYE], [RIGHT_HIP, LEFT_HIP]
+# From ear to ear in units of eye to eye: a person's, and between what bounds a clip is believed.
+_EARS_TO_EYES, _BELIEVED = 2.3, (1.0, 6.0)
+# From ear to ear in units of how far the nose is before them. A head seen from the side shows its depth, not its width.
+_EARS_TO_DEPTH = 1.5
 # A face whose middle is less than this share of the trunk above the neck is on the body.
 _ON_BODY = 0.1
 _LONG = 0.9  # the quantile that is a length, as in `proportions`
@@ -34,8 +50,7 @@ class Head:
     middle: between the ears, or between the eyes. seen: [F, P] bool, frames in which it can be told.
     eyes: from the left to the right one; 0 where not both_eyes, [F, P] bool.
     carry: [P] float32, length from neck to middle. ear_width, eye_width: [P] float32; 0 where never seen.
-    above: [P] float32, how far the middle is above the neck, in trunks. place: [P] complex64, the middle from the neck,
-    over the trunk (from the neck to the middle of the hips); both 0 where no frame shows head, neck and hips.
+    place: [P] complex64, the middle from the neck, over the trunk; known where placed, [P] bool.
     """
 
     middle: np.ndarray
@@ -45,64 +60,113 @@ class Head:
     carry: np.ndarray
     ear_width: np.ndarray
     eye_width: np.ndarray
-    above: np.ndarray
     place: np.ndarray
+    placed: np.ndarray
+
+    @property
+    def on_body(self) -> np.ndarray:
+        """Whose face is on the trunk, [P] bool; the trunk points down from the neck."""
+        return self.placed & (-np.real(self.place) < _ON_BODY)
 
 
-def has_ears(body: Figure) -> np.ndarray:
-    """Who ever shows an ear, [P] bool."""
-    return np.any(body.present[..., [RIGHT_EAR, LEFT_EAR]], axis=(0, 2))
+@dataclass(frozen=True)
+class Measures:
+    """What two figures are measured by, so that like is compared with like; [P] bool.
+
+    ears: the middle of the head is between the ears, else between the eyes. hips: the trunk ends there, else it hangs
+    straight down and is as long as a shoulder is from the neck.
+    """
+
+    ears: np.ndarray
+    hips: np.ndarray
 
 
-def head_of(body: Figure, by_ears: np.ndarray) -> Head:
-    """The head of every person of a clip; by_ears: [P] bool, whose middle is between the ears and not between the eyes.
+def measures(driver: Figure, anchor: Figure) -> Measures:
+    """What both show. A single ear in a clip without ears is a mistake of the detector: the driver needs it in half of
+    the frames that show a head."""
+    ears, anchors = (np.any(body.present[..., _EARS], axis=-1) for body in (driver, anchor))
+    heads = np.any(driver.present[..., HEAD], axis=-1)
+    hips = [np.any(body.present[..., _HIPS], axis=(0, 2)) for body in (driver, anchor)]
+    return Measures((2 * ears.sum(0) >= heads.sum(0)) & ears.any(0) & anchors.any(0), hips[0] & hips[1])
+
+
+def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = True) -> Head:
+    """The head of every person of a clip; lengths: [P, 23], as `proportions.measure` has them.
 
     Eyes and ears lie across a head in the same direction, so where one ear is hidden the other one and the eyes tell
-    the middle. In profile, where the eyes do not show, the ear is the middle.
+    the middle; where they do not, neighbouring frames do.
+    correct: a head that is never seen from the front is as wide as its depth lets expect.
     """
     z, here = body.points, body.present
     both_eyes = here[..., RIGHT_EYE] & here[..., LEFT_EYE]
-    both_ears = here[..., RIGHT_EAR] & here[..., LEFT_EAR]
     eyes = np.where(both_eyes, z[..., RIGHT_EYE] - z[..., LEFT_EYE], 0)
-    ears = np.where(both_ears, z[..., RIGHT_EAR] - z[..., LEFT_EAR], 0)
-    ears = np.where(both_eyes & ~both_ears, _ears_to_eyes(eyes, ears, both_eyes & both_ears) * eyes, ears)
-    right, left = here[..., RIGHT_EAR], here[..., LEFT_EAR]
-    middle = np.where(right, z[..., RIGHT_EAR] - ears / 2, z[..., LEFT_EAR] + ears / 2)
-    middle = np.where(by_ears, middle, z[..., [RIGHT_EYE, LEFT_EYE]].mean(-1))
-    seen = np.where(by_ears, right | left, both_eyes) & body.known[..., NECK]
-    across = by_ears & (both_eyes | both_ears)
-    place = _on_trunk(body, middle, seen)
+    eye_width = quantile_of_valid(np.abs(eyes).T, both_eyes.T, _LONG)
+    ears, known = _ears(body, eyes, both_eyes, eye_width)
+    half, right, left = interpolate_frames(ears, known) / 2, here[..., RIGHT_EAR], here[..., LEFT_EAR]
+    middle = np.where(right, z[..., RIGHT_EAR] - half, z[..., LEFT_EAR] + half)
+    middle = np.where(by.ears, middle, z[..., _EYES].mean(-1))
+    seen = np.where(by.ears, right | left, both_eyes) & body.known[..., NECK]
+    place, placed = _on_trunk(body, middle, seen, trunk_of(body, z, lengths, by))
+    across = np.where(by.ears, np.abs(ears), _EARS_TO_EYES * np.abs(eyes))
+    width = quantile_of_valid(across.T, (known & seen).T, _LONG)
+    lift = _lift(body, middle, seen, across, width) if correct else 1
     return Head(
         middle=np.where(seen, middle, 0).astype(np.complex64),
         seen=seen,
         eyes=eyes.astype(np.complex64),
         both_eyes=both_eyes,
         carry=quantile_of_valid(np.abs(middle - z[..., NECK]).T, seen.T, _LONG),
-        ear_width=quantile_of_valid(np.abs(np.broadcast_to(ears, across.shape)).T, across.T, _LONG),
-        eye_width=quantile_of_valid(np.abs(eyes).T, both_eyes.T, _LONG),
-        above=-np.real(place).astype(np.float32),
+        ear_width=(np.where(by.ears, width, 0) * lift).astype(np.float32),
+        eye_width=(eye_width * lift).astype(np.float32),
         place=place,
+        placed=placed,
     )
 
 
-def _on_trunk(body: Figure, middle: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The middle of the head from the neck over the trunk [P] complex64, the median; 0 where it is never seen."""
-    hips = [RIGHT_HIP, LEFT_HIP]
-    trunk = body.points[..., hips].mean(-1) - body.points[..., NECK]
-    whole = seen & body.present[..., hips].all(-1) & (np.abs(trunk) > 0)
+def _ears(
+    body: Figure, eyes: np.ndarray, both_eyes: np.ndarray, eye_width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """From the left to the right ear [F, P] complex64, and the frames that tell it: by the ears, else by the eyes."""
+    both_ears = body.present[..., RIGHT_EAR] & body.present[..., LEFT_EAR]
+    ears = np.where(both_ears, body.points[..., RIGHT_EAR] - body.points[..., LEFT_EAR], 0)
+    front = both_ears & both_eyes & (np.abs(eyes) > np.maximum(eye_width / 4, np.float32(1e-6)))
+    usual = quantile_of_valid((np.abs(ears) / np.where(front, np.abs(eyes), 1)).T, front.T, 0.5)
+    ratio = np.where(front.any(0), np.clip(usual, *_BELIEVED), np.float32(_EARS_TO_EYES))
+    return np.where(both_ears, ears, ratio * eyes).astype(np.complex64), both_ears | both_eyes
+
+
+def _lift(body: Figure, middle: np.ndarray, seen: np.ndarray, across: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """By how much a head is wider than it looks [P], 1 or more.
+
+    across: [F, P] as wide as it looks; width: [P], over the clip. Turned by an angle it looks as wide as the cosine and
+    as deep, from the ears to the nose, as the sine makes it, so one of them tells what the other hides.
+    """
+    carried = np.where(seen, middle - body.points[..., NECK], 0)
+    up = carried / np.maximum(np.abs(carried), np.float32(1e-6))
+    nosed = seen & body.present[..., NOSE]
+    aside = np.where(nosed, np.abs(np.imag((body.points[..., NOSE] - middle) * np.conj(up))), 0)
+    whole = quantile_of_valid(np.hypot(across, _EARS_TO_DEPTH * aside).T, seen.T, _LONG)
+    return np.where(width > 0, np.maximum(1, whole / np.maximum(width, np.float32(1e-6))), 1)
+
+
+def trunk_of(body: Figure, points: np.ndarray, lengths: np.ndarray, by: Measures) -> np.ndarray:
+    """From the neck down the trunk [F, P]: to the hips that show, held over frames that show none. See `Measures`.
+
+    points: [F, P, 130], those of the body or where they went.
+    """
+    hips = body.present[..., _HIPS]
+    count, known = np.maximum(hips.sum(-1), 1), hips.any(-1) & body.known[..., NECK]
+    trunk = np.where(hips, points[..., _HIPS] - points[..., NECK, None], 0).sum(-1) / count.astype(np.float32)
+    shoulders = 1j * np.maximum(lengths[:, RIGHT_SHOULDER], lengths[:, LEFT_SHOULDER])
+    return np.where(by.hips, interpolate_frames(trunk, known), shoulders).astype(np.complex64)
+
+
+def _on_trunk(body: Figure, middle: np.ndarray, seen: np.ndarray, trunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of the head from the neck over the trunk [P] complex64, the median over frames, and who has one."""
+    whole = seen & (np.abs(trunk) > 1e-6)
     share = np.where(whole, middle - body.points[..., NECK], 0) / np.where(whole, trunk, 1)
-    return (_median(np.real(share), whole) + 1j * _median(np.imag(share), whole)).astype(np.complex64)
-
-
-def _ears_to_eyes(eyes: np.ndarray, ears: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """From ear to ear over eye to eye [P], the median over the frames that show all four."""
-    both = both & (np.abs(eyes) > 0)
-    usual = _median(np.abs(ears) / np.where(both, np.abs(eyes), 1), both)
-    return np.where(both.any(0), usual, np.float32(_EARS_TO_EYES))
-
-
-def _median(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    return quantile_of_valid(values.T, valid.T, 0.5)
+    x, y = (quantile_of_valid(part.T, whole.T, 0.5) for part in (np.real(share), np.imag(share)))
+    return (x + 1j * y).astype(np.complex64), np.any(whole, axis=0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +176,7 @@ class HeadRatios:
     carry: of the way from the neck to the middle of the head; ears, eyes: of the distances across, ears of what is in
         between as well.
     limited: [P] bool, where one of them was held back. fitted: [P] bool, where there is a head in both to compare.
-    on_body: [P] bool, where the anchor's face is on its trunk and the driver's is not.
+    on_body: [P] bool, where the anchor's face is on its trunk and the driver's is not; carry says nothing there.
     """
 
     carry: np.ndarray
@@ -122,66 +186,81 @@ class HeadRatios:
     fitted: np.ndarray
     on_body: np.ndarray
 
-    def columns(self, columns: np.ndarray, fitted: np.ndarray, face: np.ndarray) -> np.ndarray:
-        """The ratios [P, 23] of `full` with those of fitted heads in place of its own, for a report and for the face.
+    def among(self, people: np.ndarray) -> HeadRatios:
+        """The same, fitted only where `people` [P] says so."""
+        return replace(self, fitted=self.fitted & people)
 
-        fitted: [P] bool. face: [P] bool, whose ratio of the face was measured and stays.
+    def in_columns(self, columns: np.ndarray, face: np.ndarray) -> np.ndarray:
+        """Ratios by column [P, 23] with those of fitted heads in place.
+
+        face: [P] bool, whose ratio of the face was measured and stays.
         """
         result = columns.copy()
-        for ratio, which in (
-            (self.carry, [NOSE]),
-            (self.eyes, [RIGHT_EYE, LEFT_EYE]),
-            (self.ears, [RIGHT_EAR, LEFT_EAR]),
-        ):
-            result[:, which] = np.where(fitted[:, None], ratio[:, None], result[:, which])
-        result[:, FACE_COLUMN] = np.where(fitted & ~face, self.ears, result[:, FACE_COLUMN])
+        for ratio, which in ((self.carry, [NOSE]), (self.eyes, _EYES), (self.ears, _EARS)):
+            result[:, which] = np.where(self.fitted[:, None], ratio[:, None], result[:, which])
+        result[:, FACE_COLUMN] = np.where(self.fitted & ~face, self.ears, result[:, FACE_COLUMN])
+        return result
+
+    def in_limited(self, limited: np.ndarray, face: np.ndarray) -> np.ndarray:
+        """The same for which columns [P, 23] were held back."""
+        result = limited.copy()
+        result[:, HEAD] = np.where(self.fitted[:, None], self.limited[:, None], result[:, HEAD])
+        result[:, FACE_COLUMN] = np.where(self.fitted & ~face, self.limited, result[:, FACE_COLUMN])
         return result
 
 
-def head_ratios(driver: Head, anchor: Head, low: np.ndarray, high: np.ndarray) -> HeadRatios:
-    """Ratios of heads; one anchor serves all people. low, high: [P] within which a ratio is held."""
-    ears, eyes = (_ratio(getattr(anchor, n), getattr(driver, n)) for n in ("ear_width", "eye_width"))
+def head_ratios(
+    driver: Head, anchor: Head, low: np.ndarray, high: np.ndarray, noise: np.ndarray | float = 0.0
+) -> HeadRatios:
+    """Ratios of heads; one anchor serves all people.
+
+    low, high: [P] within which a ratio is held. noise: [P] pixels, below which a length of the driver says nothing.
+    """
+    ears, eyes = (_ratio(getattr(anchor, n), getattr(driver, n), noise) for n in ("ear_width", "eye_width"))
     ears, eyes = np.where(ears > 0, ears, eyes), np.where(eyes > 0, eyes, ears)
-    carry = _ratio(anchor.carry, driver.carry)
-    fitted = (ears > 0) & (carry > 0)
+    carry = _ratio(anchor.carry, driver.carry, noise)
+    on_body = (ears > 0) & anchor.on_body & driver.placed & ~driver.on_body
+    fitted = (ears > 0) & ((carry > 0) | on_body)
+    carry = np.where(on_body, np.float32(1), carry)
     plain = [np.where(fitted, ratio, np.float32(1)) for ratio in (carry, ears, eyes)]
-    held = [np.where(fitted, np.clip(ratio, low, high), ratio).astype(np.float32) for ratio in plain]
+    bounds = [(np.where(on_body, np.minimum(low, 1), low), np.where(on_body, np.maximum(high, 1), high))]
+    bounds += [(low, high)] * 2
+    held = [
+        np.where(fitted, np.clip(ratio, *within), ratio).astype(np.float32)
+        for ratio, within in zip(plain, bounds, strict=True)
+    ]
     limited = np.any([a != b for a, b in zip(plain, held, strict=True)], axis=0)
-    trunks = (anchor.place != 0) & (driver.place != 0)
-    on_body = fitted & trunks & (anchor.above < _ON_BODY) & (driver.above >= _ON_BODY)
     return HeadRatios(*held, limited=limited, fitted=fitted, on_body=on_body)
 
 
-def _ratio(anchor: np.ndarray, driver: np.ndarray) -> np.ndarray:
-    both = (anchor > 0) & (driver > 0)
-    return np.where(both, anchor / np.where(both, driver, 1), 0).astype(np.float32)
+def _ratio(anchor: np.ndarray, driver: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
+    both = (anchor > 0) & (driver > 0) & (driver > noise)
+    with np.errstate(over="ignore"):
+        return np.where(both, anchor / np.where(both, driver, 1), 0).astype(np.float32)
 
 
 def fit_head(
-    body: Figure, offset: np.ndarray, driver: Head, anchor: Head, ratios: HeadRatios, face: np.ndarray
-) -> np.ndarray:
+    body: Figure, offset: np.ndarray, driver: Head, place: np.ndarray, trunk: np.ndarray, ratios: HeadRatios,
+    face: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """`offset` [F, P, 130] of `figure.stretch`, with the head moved as one piece.
 
-    face: [P] float32, the ratio of the 68 points about the nose. Frames that do not show where the head is move it as
-    their neighbours do. A head of the driver's own measures moves by nothing, to the last bit.
+    place: [P], where a face is on its trunk; trunk: [F, P], the fitted one. face: [P] float32, the ratio of the 68
+    points about the nose. Frames that do not show where the head is move it as their neighbours do. A head of the
+    driver's own measures moves by nothing, to the last bit.
     """
-    z, seen = body.points, driver.seen
+    z = body.points
     carry, ears, eyes = (ratio - 1 for ratio in (ratios.carry, ratios.ears, ratios.eyes))
-    to_middle = carry * (driver.middle - z[..., NECK])
-    hips = [RIGHT_HIP, LEFT_HIP]
-    trunk = (z[..., hips] + offset[..., hips]).mean(-1) - z[..., NECK]
-    to_middle = np.where(ratios.on_body, anchor.place * trunk - (driver.middle - z[..., NECK]), to_middle)
-    seen = seen & (~ratios.on_body | body.known[..., hips].all(-1))
-    eye_middle = np.where(driver.both_eyes, z[..., [RIGHT_EYE, LEFT_EYE]].mean(-1), 0)
+    carried = driver.middle - z[..., NECK]
+    to_middle = np.where(ratios.on_body, place * trunk - carried, carry * carried)
+    # what eyes that are farther apart than the head is wider add to it, a half each
+    apart = interpolate_frames((eyes - ears) * driver.eyes / 2, driver.both_eyes)
+    extra = {RIGHT_EYE: apart, LEFT_EYE: -apart}
     result = offset.copy()
     for point in HEAD:
-        wanted = to_middle + ears * (z[..., point] - driver.middle)
-        if point in (RIGHT_EYE, LEFT_EYE):
-            half = driver.eyes / (2 if point == RIGHT_EYE else -2)
-            apart = to_middle + ears * (eye_middle - driver.middle) + eyes * half
-            wanted = np.where(driver.both_eyes, apart, wanted)
-        change = interpolate_frames(np.where(seen, wanted - offset[..., point], 0).astype(np.complex64), seen)
-        result[..., point] += np.where(ratios.fitted, change, 0)
+        wanted = to_middle + ears * (z[..., point] - driver.middle) + extra.get(point, 0)
+        change = np.where(driver.seen, wanted - offset[..., point], 0).astype(np.complex64)
+        result[..., point] += np.where(ratios.fitted, interpolate_frames(change, driver.seen), 0)
     about = result[..., NOSE, None] + (face - 1)[:, None] * (z[..., FACE] - z[..., NOSE, None])
     result[..., FACE] = np.where(ratios.fitted[:, None], about, result[..., FACE])
     return result

@@ -42,7 +42,7 @@ _FLOOR = np.where(np.isin(np.arange(COLUMNS), (2, 5, 8, 11)), 0.5, 0.25).astype(
 _LIMB_FLOOR = 0.5
 _LIMB_SEGMENTS = ((3, 4), (6, 7), (9, 10), (12, 13))
 # Below this fraction of the figure's size a length is the noise of coincident points, not a bone.
-_NOISE = 1e-3
+NOISE = 1e-3
 # What a column that cannot be measured takes its ratio from, best first; then the ratio of the whole figure.
 _DONORS = (
     (3, (4,)), (4, (3,)), (6, (7,)), (7, (6,)), (9, (10,)), (10, (9,)), (12, (13,)), (13, (12,)),
@@ -171,7 +171,7 @@ class Ratios:
 def ratios_between(driver: Proportions, anchor: Proportions, limits: np.ndarray) -> Ratios:
     """Anchor over driver by column (one anchor serves all people): gaps filled, held within `limits` [23, 2]."""
     a, d = np.broadcast_arrays(anchor.lengths, driver.lengths)
-    noise = _NOISE * np.maximum(body_size(d), np.float32(1e-6))[:, None]
+    noise = NOISE * np.maximum(body_size(d), np.float32(1e-6))[:, None]
     compared = (a > 0) & (d > noise)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(compared, a / np.where(compared, d, 1), np.float32(0))

@@ -16,10 +16,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .figure import Figure, canvas_fit, figure, inherited, stretch, to_sequence
-from .head import HEAD, fit_head, has_ears, head_of, head_ratios
+from .head import HEAD, Head, HeadRatios, Measures, fit_head, head_of, head_ratios, measures, trunk_of
 from .keypoints import POINTS, PoseSequence, empty
 from .placement import SUPPORT_NAMES, hold, stand
-from .proportions import ABSENT, MEASURED, OTHER_SIDE, PRIOR, Proportions, Ratios, measure, ratios_between
+from .proportions import (
+    ABSENT,
+    MEASURED,
+    NOISE,
+    OTHER_SIDE,
+    PRIOR,
+    Proportions,
+    Ratios,
+    body_size,
+    measure,
+    ratios_between,
+)
 from .skeleton import (
     COLUMN,
     COLUMN_NAMES,
@@ -35,7 +46,7 @@ from .skeleton import (
 
 MODES = ("off", "similarity", "full", "character")
 _FITTED = ("full", "character")  # bone by bone
-# Below this confidence `full` is not trusted.
+# Below this confidence a body is not fitted bone by bone.
 TRUSTED = 0.45
 
 # What a bone of the anchor is worth as evidence, by where its length came from.
@@ -118,7 +129,7 @@ def realign(
         anchor = empty(1, anchor.width, anchor.height)
     pair = _compare(driver, anchor, correct)
     lost, absent = _dropped(pair.model, driver.people, names, drop_absent)
-    return _fit(pair, driver, anchor, mode, lost, absent)
+    return _fit(pair, driver, anchor, mode, correct, lost, absent)
 
 
 @dataclass(frozen=True)
@@ -143,19 +154,24 @@ def _fit(
     driver: PoseSequence,
     anchor: PoseSequence,
     mode: str,
+    correct: bool,
     dropped: tuple[tuple[str, ...], ...],
     gone: np.ndarray,
 ) -> Realigned:
     body, ratios = pair.body, pair.ratios
     confidence = _confidence(pair, gone)
-    modes, reasons = _decide(mode, pair, confidence)
+    heads = _heads(pair, correct) if mode == "character" else None
+    modes, reasons = _decide(mode, pair, confidence, heads, gone)
     moved, full = modes != "identity", np.isin(modes, _FITTED)
     overall = np.where(moved, ratios.overall, np.float32(1))
     columns = np.where(full[:, None], ratios.columns, overall[:, None]).astype(np.float32)
     columns[:, NECK] = 1
     offset, ratio, limited = stretch(body, columns), columns, ratios.limited & full[:, None]
-    if mode == "character":
-        offset, ratio, limited, modes = _whole_head(pair, offset, columns, limited, modes, reasons)
+    if heads is not None:
+        fitted, measured = heads.ratios.among(modes == "character"), ratios.compared[:, FACE_COLUMN]
+        ratio, limited = fitted.in_columns(columns, measured), fitted.in_limited(limited, measured)
+        trunk = trunk_of(body, body.points + offset, pair.theirs.lengths, heads.by)
+        offset = fit_head(body, offset, heads.driver, heads.anchor.place, trunk, fitted, ratio[:, FACE_COLUMN])
     shift, kinds = stand(body, offset, columns, pair.mine.lengths, pair.model, pair.theirs.lengths, gone)
     canvas = (anchor.width, anchor.height) if moved.any() else (driver.width, driver.height)
     still = canvas_fit(driver, *canvas)(body.points) - body.points
@@ -173,25 +189,25 @@ def _fit(
     )
 
 
-def _whole_head(
-    pair: _Pair, offset: np.ndarray, columns: np.ndarray, limited: np.ndarray, modes: np.ndarray, reasons: list[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Offsets, ratios by column, which of them were held back, and modes, with heads fitted as one piece.
+@dataclass(frozen=True)
+class _Heads:
+    """Heads of driver and anchor, and what they were measured by."""
 
-    The reasons of those whose head cannot be compared are extended in place.
-    """
+    by: Measures
+    driver: Head
+    anchor: Head
+    ratios: HeadRatios
+
+
+def _heads(pair: _Pair, correct: bool) -> _Heads:
+    by = measures(pair.body, pair.model)
+    driver = head_of(pair.body, pair.mine.lengths, by, correct=correct)
+    anchor = head_of(pair.model, pair.theirs.lengths, by, correct=correct)
     whole = np.maximum(pair.ratios.overall, np.float32(1e-6))
-    by_ears = has_ears(pair.body) & has_ears(pair.model)
-    driver, anchor = head_of(pair.body, by_ears), head_of(pair.model, by_ears)
-    ratios = head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1])
-    fitted = (modes == "character") & ratios.fitted
-    for i in np.flatnonzero((modes == "character") & ~fitted):
-        reasons[i] = "the heads cannot be compared (neither by ears nor by eyes)"
-    columns = ratios.columns(columns, fitted, pair.ratios.compared[:, FACE_COLUMN])
-    heads = np.isin(np.arange(COLUMNS), (*HEAD, FACE_COLUMN))
-    limited = np.where(fitted[:, None] & heads, ratios.limited[:, None], limited)
-    offset = fit_head(pair.body, offset, driver, anchor, replace(ratios, fitted=fitted), columns[:, FACE_COLUMN])
-    return offset, columns, limited, np.where((modes == "character") & ~fitted, "full", modes)
+    noise = NOISE * body_size(pair.mine.lengths)
+    return _Heads(
+        by, driver, anchor, head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1], noise)
+    )
 
 
 def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
@@ -204,19 +220,28 @@ def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
     return np.where(total > 0, (weight * evidence).sum(-1) / np.maximum(total, 1), 0).astype(np.float32)
 
 
-def _decide(mode: str, pair: _Pair, confidence: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _decide(
+    mode: str, pair: _Pair, confidence: np.ndarray, heads: _Heads | None, gone: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
     """The mode that is really applied to each person, and why."""
     ratios = pair.ratios
     trunk = np.any(ratios.compared[:, _TRUNK], axis=-1)
     modes = np.where(ratios.overall > 0, "similarity", "identity").astype("<U10")
+    limited = ratios.limited & ratios.compared
     if mode in _FITTED:
         modes = np.where((ratios.overall > 0) & trunk & (confidence >= TRUSTED), mode, modes)
+    if heads is not None:
+        lost = ~heads.ratios.fitted & ~gone[:, HEAD].all(-1)  # who shall have no head needs none to compare
+        modes = np.where((modes == "character") & lost, "full", modes)
+        limited = heads.ratios.in_limited(limited, ratios.compared[:, FACE_COLUMN])
     driver_empty = ~np.any(pair.mine.known, axis=-1)
     anchor_empty = np.broadcast_to(~np.any(pair.theirs.known, axis=-1), modes.shape)
     reasons = []
     for i, applied in enumerate(modes):
         if applied == mode:
-            reasons.append("as asked" + _held_bones(ratios, i))
+            reasons.append("as asked" + _held_bones(limited[i]))
+        elif applied == "full":
+            reasons.append("the heads cannot be compared, neither by ears nor by both eyes" + _held_bones(limited[i]))
         elif applied == "similarity":
             few = f"too little of the body can be compared (confidence below {TRUSTED})"
             reasons.append(few if trunk[i] else "neither shoulders nor hips can be compared")
@@ -227,8 +252,8 @@ def _decide(mode: str, pair: _Pair, confidence: np.ndarray) -> tuple[np.ndarray,
     return modes, reasons
 
 
-def _held_bones(ratios: Ratios, person: int) -> str:
-    held = [COLUMN_NAMES[c] for c in np.flatnonzero(ratios.limited[person] & ratios.compared[person])]
+def _held_bones(limited: np.ndarray) -> str:
+    held = [COLUMN_NAMES[c] for c in np.flatnonzero(limited)]
     return f", held back by its limit: {', '.join(held)}" if held else ""
 
 

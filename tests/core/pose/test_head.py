@@ -8,13 +8,13 @@ import pytest
 
 from animatex_core.pose.epi import PRESETS, realign, rescale
 from animatex_core.pose.figure import figure
-from animatex_core.pose.head import HEAD, head_of
+from animatex_core.pose.head import HEAD, Head, head_of, measures
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import FACE, POINTS, PoseSequence
+from animatex_core.pose.proportions import measure
 from tests.core.pose.test_epi import MANY, moved, random_skeletons, usable
 from tests.core.pose.test_realign import STANDING, pose, stacked, without
 
-EARS = np.array([True])
 DATA = Path(__file__).parents[2] / "data" / "poses"
 # a head in its own axes (left, forward, up), the middle between the ears at the origin: nose, eyes and ears
 HUMAN = {0: (0, 20, -6), 14: (-7, 17, 2), 15: (7, 17, 2), 16: (-16, 0, 0), 17: (16, 0, 0)}
@@ -33,6 +33,17 @@ def turned(yaw, roll=0.0, size=1.0, neck=45.0, at=(200.0, 100.0)):
 
 def figure_of(**head):
     return pose(STANDING | turned(**head))
+
+
+def head(poses: PoseSequence) -> Head:
+    body = figure(poses)
+    return head_of(body, measure(body).lengths, measures(body, body))
+
+
+def hidden(poses, frame, *points):
+    scores = poses.scores.copy()
+    scores[frame, 0, points] = 0
+    return replace(poses, scores=scores)
 
 
 DRIVER = stacked(*(figure_of(yaw=yaw, roll=roll) for yaw, roll in ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4))))
@@ -68,24 +79,56 @@ def test_eyes_that_are_far_apart_stay_far_apart():
     np.testing.assert_allclose(result.points[:, 0, [16, 17]], DRIVER.points[:, 0, [16, 17]], atol=0.01)
 
 
-@pytest.mark.parametrize("hidden", [16, 17])
-def test_where_an_ear_is_hidden_the_eyes_and_the_other_one_tell_the_middle(hidden):
-    scores = DRIVER.scores.copy()
-    scores[1, 0, hidden] = 0
-    seen, whole = (head_of(figure(poses), EARS) for poses in (replace(DRIVER, scores=scores), DRIVER))
+@pytest.mark.parametrize("ear", [16, 17])
+def test_where_an_ear_is_hidden_the_eyes_and_the_other_one_tell_the_middle(ear):
+    seen, whole = head(hidden(DRIVER, 1, ear)), head(DRIVER)
     np.testing.assert_allclose(seen.middle, whole.middle, atol=0.01)
     assert seen.seen.all()
 
 
-def test_in_profile_the_ear_is_the_middle_and_without_ears_neighbours_tell_where_the_head_goes():
-    clip = stacked(*(pose(STANDING | turned(yaw=yaw)) for yaw in (0.4, 0.5, 0.6)))
-    scores = clip.scores.copy()
-    scores[1, 0, [16, 17]] = 0
-    result = realign(replace(clip, scores=scores), figure_of(yaw=0, size=2.0), mode="character").poses
-    whole = realign(clip, figure_of(yaw=0, size=2.0), mode="character").poses
-    np.testing.assert_allclose(result.points[1, 0, 0], whole.points[1, 0, 0], atol=1.0)
-    side = head_of(figure(pose(without(STANDING | turned(yaw=1.5), 0, 14, 15, 16))), EARS)
-    assert side.seen.all() and abs(side.middle[0, 0] - complex(*turned(yaw=1.5)[17])) < 0.01
+@pytest.mark.parametrize("points", [(16, 17), (14, 16), (0,), (15,), (14, 15)])
+@pytest.mark.parametrize("size", [1.0, 3.0])
+def test_nothing_jumps_when_points_of_a_head_are_hidden_for_a_frame(points, size):
+    """A head that does not turn meanwhile. What is still shown stays within a pixel of where it was."""
+    clip = stacked(*(pose(STANDING | turned(yaw=0.5)) for _ in range(3)))
+    anchor = pose(STANDING | turned(yaw=0, size=size, neck=70.0) | {14: (180, 25), 15: (220, 25)})
+    result = realign(hidden(clip, 1, *points), anchor, mode="character").poses
+    left = [n for n in HEAD if n not in points]
+    np.testing.assert_allclose(result.points[1, 0, left], result.points[0, 0, left], atol=1.0)
+
+
+def test_a_lone_ear_that_a_detector_saw_once_decides_nothing():
+    clip = stacked(*(pose(without(STANDING | turned(yaw=yaw), 16, 17)) for yaw in np.linspace(-0.5, 0.5, 9)))
+    points, scores = clip.points.copy(), clip.scores.copy()
+    points[4, 0, 16], scores[4, 0, 16] = (184, 57), 0.3
+    anchor = figure_of(yaw=0, size=3.0, neck=90.0)
+    once = realign(replace(clip, points=points, scores=scores), anchor, mode="character").poses
+    never = realign(clip, anchor, mode="character").poses
+    np.testing.assert_array_equal(once.points[:, 0, :16], never.points[:, 0, :16])
+
+
+@pytest.mark.parametrize("yaw", [0.5, 0.8, 1.0, 1.2, 1.35, 1.45])
+def test_a_head_that_is_only_seen_from_the_side_is_not_taken_for_a_narrow_one(yaw):
+    """The same figure on both sides, one of them turned: nothing should move."""
+    side, front = figure_of(yaw=yaw), stacked(*(figure_of(yaw=y) for y in (-0.3, 0.0, 0.3)))
+    result = realign(side, front, mode="character")
+    assert np.abs(result.poses.points[0, 0, HEAD] - side.points[0, 0, HEAD]).max() < 4
+    result = realign(front, side, mode="character")
+    assert np.abs(result.poses.points[:, 0, HEAD] - front.points[:, 0, HEAD]).max() < 4
+    bare = realign(figure_of(yaw=1.35), front, mode="character", correct=False)
+    assert bare.ratios[0, 16] > 3  # as it looks, and no more
+
+
+def test_eyes_that_coincide_tell_nothing():
+    clip = stacked(*(figure_of(yaw=yaw) for yaw in (0.0, 0.2, 0.4)))
+    points = clip.points.copy()
+    points[0, 0, 14] = points[0, 0, 15] + (1e-30, 0.01)
+    clip = hidden(hidden(replace(clip, points=points), 1, 17), 2, 17)
+    result = realign(clip, figure_of(yaw=0), mode="character")
+    assert np.abs(result.poses.points[1:, 0, HEAD[:4]] - clip.points[1:, 0, HEAD[:4]]).max() < 3
+    points[:, 0, [14, 15, 16, 17]] = points[:, :1, [14, 14, 14, 14]][:, 0] + np.float32(1e-35)
+    with np.errstate(all="raise", under="ignore"):
+        assert realign(replace(clip, points=points), figure_of(yaw=0), mode="character").modes == ("full",)
 
 
 def test_a_face_on_a_body_stays_on_it():
@@ -98,10 +141,28 @@ def test_a_face_on_a_body_stays_on_it():
     }
     driver = stacked(figure_of(yaw=0), pose(tilted | turned(yaw=0.7, roll=-0.3)))
     result = realign(driver, pose(STANDING | face), mode="character")
-    middle = head_of(figure(result.poses), EARS).middle[:, 0] - (result.poses.points[:, 0, 1] @ (1, 1j))
+    middle = head(result.poses).middle[:, 0] - (result.poses.points[:, 0, 1] @ (1, 1j))
     np.testing.assert_allclose(middle, [25j, 25j * lean], atol=0.5)
+    assert not result.clamped.any() and result.ratios[0, 0] == 1 and "held back" not in result.reasons[0]
     up = realign(driver, pose(STANDING | face), mode="full").poses
     assert up.points[0, 0, 0, 1] < up.points[0, 0, 1, 1]  # which `full` puts above the neck
+
+
+@pytest.mark.parametrize("neck", [-40.0, -25.0, -5.0, 0.0, 1.0, 5.0])
+def test_a_face_at_the_neck_stays_there(neck):
+    result = realign(figure_of(yaw=0), pose(STANDING | turned(yaw=0, neck=neck)), mode="character")
+    assert result.modes == ("character",) and not result.clamped.any()
+    middle = head(result.poses).middle[0, 0] - result.poses.points[0, 0, 1] @ (1, 1j)
+    assert abs(middle + 1j * neck) < 0.5
+
+
+@pytest.mark.parametrize("gone", [(8,), (11,), (8, 9, 10, 11, 12, 13, 18, 19)])
+def test_a_face_stays_on_a_body_that_is_seen_to_the_waist(gone):
+    whole, face = figure_of(yaw=0), pose(STANDING | turned(yaw=0, neck=-25.0))
+    for driver, anchor in ((hidden(whole, 0, *gone), face), (whole, hidden(face, 0, *gone))):
+        result = realign(driver, anchor, mode="character")
+        middle = head(result.poses).middle[0, 0] - result.poses.points[0, 0, 1] @ (1, 1j)
+        assert result.modes == ("character",) and abs(middle - 25j) < 6
 
 
 def test_without_ears_the_eyes_tell_the_middle():
@@ -118,8 +179,32 @@ def test_without_a_head_to_compare_it_is_full_and_says_so():
     faceless = pose(without(STANDING, 14, 16, 17))
     for driver, anchor in ((DRIVER, faceless), (faceless, DRIVER)):
         result = realign(driver, anchor, mode="character")
-        assert result.modes == ("full",) and "neither by ears nor by eyes" in result.reasons[0]
+        assert result.modes == ("full",) and "neither by ears nor by both eyes" in result.reasons[0]
         np.testing.assert_array_equal(result.poses.points, realign(driver, anchor).poses.points)
+
+
+def test_who_shall_have_no_head_is_fitted_as_asked():
+    headless = pose(without(STANDING, *HEAD))
+    result = realign(DRIVER, headless, mode="character", drop_absent=True)
+    assert result.modes == ("character",) and "head" in result.dropped[0] and "as asked" in result.reasons[0]
+
+
+def test_a_head_that_is_held_back_is_named_and_marked():
+    result = realign(DRIVER, figure_of(yaw=0, size=30.0, neck=45.0), mode="character")
+    assert "held back by its limit: neck to nose, right eye, left eye, right ear, left ear" in result.reasons[0]
+    assert result.clamped[:, 0, HEAD].all() and not result.clamped[:, 0, 1:14].any()
+
+
+def test_a_face_of_its_own_ratio_that_is_held_back_is_marked():
+    def faced(poses, spread):
+        points, scores = poses.points.copy(), poses.scores.copy()
+        points[..., FACE, :] = points[..., :1, :] + np.random.default_rng(0).normal(0, spread, (1, 1, 68, 2))
+        scores[..., FACE] = 1
+        return replace(poses, points=points, scores=scores)
+
+    result = realign(faced(DRIVER, 1), faced(figure_of(yaw=0), 30), mode="character")
+    assert result.clamped[:, 0, FACE].all() and not result.clamped[:, 0, HEAD].any()
+    assert "held back by its limit: face" in result.reasons[0]
 
 
 def test_a_body_that_cannot_be_compared_is_scaled_as_ever():

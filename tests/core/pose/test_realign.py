@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from animatex_core.choices import AlignMode
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import FACE, POINTS, PoseSequence, empty
-from animatex_core.pose.realign import realign
+from animatex_core.pose.realign import MODES, realign
 from animatex_core.pose.skeleton import PARTS
 
 DATA = Path(__file__).parents[2] / "data" / "poses"
@@ -48,6 +50,10 @@ def dance():
 @pytest.fixture(scope="module")
 def fashion():
     return load_openpose(DATA / "fashion_76.json")
+
+
+def test_the_settings_know_the_same_modes():
+    assert get_args(AlignMode) == MODES
 
 
 def test_off_is_the_driver_itself(dance, fashion):
@@ -219,7 +225,7 @@ def test_a_wrist_without_its_elbow_hangs_on_the_shoulder_by_the_whole_arm(fashio
 
 @pytest.mark.parametrize("part", PARTS)
 def test_parts_are_dropped_on_demand(dance, fashion, part):
-    for mode in ("off", "similarity", "full"):
+    for mode in MODES:
         result = realign(dance, fashion, mode=mode, drop=part)
         assert not result.poses.present[..., PARTS[part]].any()
         assert not result.poses.points[..., PARTS[part], :].any()
