@@ -19,9 +19,9 @@ class Settings:
     fps: of the result; None takes the driver's divided by the stride. ipi_source: None takes the video when there is
     one. align: how the poses are fitted to the character before they are drawn. drop_absent: parts that the reference's
     pose lacks are taken away from the fitted poses. window: frames denoised together, None for all of them in one go as
-    the released program does. overlap: frames that windows share, None for a quarter of
-    the window and at most 8. closed_loop: the end joins the start. shared_noise: windows start from the same noise in
-    another order, so that they agree more.
+    the released program does. overlap: frames that windows share, None for a quarter of the window and at most 8.
+    closed_loop: the end joins the start. shared_noise: windows start from the same noise in another order, so that they
+    agree more.
     """
 
     width: int = 512
