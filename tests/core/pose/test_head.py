@@ -12,9 +12,10 @@ from animatex_core.pose.head import HEAD, Head, head_of, measures
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import FACE, POINTS, PoseSequence
 from animatex_core.pose.proportions import measure
-from tests.core.pose.test_epi import MANY, moved, random_skeletons, usable
+from tests.core.pose.test_epi import moved, random_skeletons, usable
 from tests.core.pose.test_realign import STANDING, pose, stacked, without
 
+SOME = 2_000
 DATA = Path(__file__).parents[2] / "data" / "poses"
 # a head in its own axes (left, forward, up), the middle between the ears at the origin: nose, eyes and ears
 HUMAN = {0: (0, 20, -6), 14: (-7, 17, 2), 15: (7, 17, 2), 16: (-16, 0, 0), 17: (16, 0, 0)}
@@ -49,7 +50,7 @@ def hidden(poses, frame, *points):
 DRIVER = stacked(*(figure_of(yaw=yaw, roll=roll) for yaw, roll in ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4))))
 
 
-@pytest.fixture(scope="module", params=[(1, MANY), (MANY, 1)], ids=["people", "clip"])
+@pytest.fixture(scope="module", params=[(1, SOME), (SOME, 1)], ids=["people", "clip"])
 def batch(request):
     frames, people = request.param
     driver, anchor = random_skeletons(1, frames, people), random_skeletons(3, 1, people)
