@@ -40,6 +40,8 @@ _EARS_TO_EYES, _BELIEVED = 2.3, (1.0, 6.0)
 _EARS_TO_DEPTH = 1.5
 # A face whose middle is less than this share of the trunk above the neck is on the body.
 _ON_BODY = 0.1
+# And one that is farther than this aside of the trunk is not: whose trunk lies flat, as on four legs, has a neck.
+_BESIDE = 0.25
 _LONG = 0.9  # the quantile that is a length, as in `proportions`
 
 
@@ -65,8 +67,8 @@ class Head:
 
     @property
     def on_body(self) -> np.ndarray:
-        """Whose face is on the trunk, [P] bool; the trunk points down from the neck."""
-        return self.placed & (-np.real(self.place) < _ON_BODY)
+        """Whose face is on the trunk and not beside it, [P] bool; the trunk points away from the neck."""
+        return self.placed & (-np.real(self.place) < _ON_BODY) & (np.abs(np.imag(self.place)) < _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,17 @@ class Measures:
 
 
 def measures(driver: Figure, anchor: Figure) -> Measures:
-    """What both show. A single ear in a clip without ears is a mistake of the detector: the driver needs it in half of
-    the frames that show a head."""
-    ears, anchors = (np.any(body.present[..., _EARS], axis=-1) for body in (driver, anchor))
-    heads = np.any(driver.present[..., HEAD], axis=-1)
-    hips = [np.any(body.present[..., _HIPS], axis=(0, 2)) for body in (driver, anchor)]
-    return Measures((2 * ears.sum(0) >= heads.sum(0)) & ears.any(0) & anchors.any(0), hips[0] & hips[1])
+    """What both show: the anchor ever, the driver in half of the frames that show a head, or a neck. A single ear in a
+    clip without ears is a mistake of the detector, and so is a single hip.
+    """
+    both = []
+    for points, whole in ((_EARS, HEAD), (_HIPS, (NECK,))):
+        seen, theirs, usual = (
+            np.any(body.present[..., which], axis=-1)
+            for body, which in ((driver, points), (anchor, points), (driver, whole))
+        )
+        both.append((2 * seen.sum(0) >= usual.sum(0)) & seen.any(0) & theirs.any(0))
+    return Measures(*both)
 
 
 def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = True) -> Head:
@@ -95,7 +102,7 @@ def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = 
 
     Eyes and ears lie across a head in the same direction, so where one ear is hidden the other one and the eyes tell
     the middle; where they do not, neighbouring frames do.
-    correct: a head that is never seen from the front is as wide as its depth lets expect.
+    correct: a head is as wide as the depth that its turns show lets expect, by ears alone; a snout counts as width.
     """
     z, here = body.points, body.present
     both_eyes = here[..., RIGHT_EYE] & here[..., LEFT_EYE]
@@ -150,13 +157,18 @@ def _lift(body: Figure, middle: np.ndarray, seen: np.ndarray, across: np.ndarray
 
 
 def trunk_of(body: Figure, points: np.ndarray, lengths: np.ndarray, by: Measures) -> np.ndarray:
-    """From the neck down the trunk [F, P]: to the hips that show, held over frames that show none. See `Measures`.
+    """From the neck to the middle of the hips [F, P], as neighbouring frames have it where they are hidden.
+
+    See `Measures` for who has none.
 
     points: [F, P, 130], those of the body or where they went.
     """
-    hips = body.present[..., _HIPS]
-    count, known = np.maximum(hips.sum(-1), 1), hips.any(-1) & body.known[..., NECK]
-    trunk = np.where(hips, points[..., _HIPS] - points[..., NECK, None], 0).sum(-1) / count.astype(np.float32)
+    right, left = (body.present[..., hip] for hip in _HIPS)
+    across = np.where(right & left, points[..., RIGHT_HIP] - points[..., LEFT_HIP], 0)
+    half = interpolate_frames(across, right & left) / 2
+    middle = np.where(right, points[..., RIGHT_HIP] - half, points[..., LEFT_HIP] + half)
+    known = (right | left) & body.known[..., NECK]
+    trunk = np.where(known, middle - points[..., NECK], 0)
     shoulders = 1j * np.maximum(lengths[:, RIGHT_SHOULDER], lengths[:, LEFT_SHOULDER])
     return np.where(by.hips, interpolate_frames(trunk, known), shoulders).astype(np.complex64)
 
@@ -221,14 +233,10 @@ def head_ratios(
     carry = _ratio(anchor.carry, driver.carry, noise)
     on_body = (ears > 0) & anchor.on_body & driver.placed & ~driver.on_body
     fitted = (ears > 0) & ((carry > 0) | on_body)
-    carry = np.where(on_body, np.float32(1), carry)
     plain = [np.where(fitted, ratio, np.float32(1)) for ratio in (carry, ears, eyes)]
-    bounds = [(np.where(on_body, np.minimum(low, 1), low), np.where(on_body, np.maximum(high, 1), high))]
-    bounds += [(low, high)] * 2
-    held = [
-        np.where(fitted, np.clip(ratio, *within), ratio).astype(np.float32)
-        for ratio, within in zip(plain, bounds, strict=True)
-    ]
+    held = [np.where(fitted, np.clip(ratio, low, high), ratio).astype(np.float32) for ratio in plain]
+    for ratios in (plain, held):
+        ratios[0] = np.where(on_body, np.float32(1), ratios[0])
     limited = np.any([a != b for a, b in zip(plain, held, strict=True)], axis=0)
     return HeadRatios(*held, limited=limited, fitted=fitted, on_body=on_body)
 

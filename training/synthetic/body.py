@@ -30,7 +30,7 @@ _FEET = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("big_t
 _FOLLOWS = {"LHipJoint": "Hips", "RHipJoint": "Hips"} | {
     f"{short}Thumb": f"{side}Hand" for short, side in (("L", "Left"), ("R", "Right"))
 } | {f"{side}{part}": f"{side}Hand" for side in SIDES for part in ("FingerBase", "HandFinger1")}  # fmt: skip
-_LIMBS = {"UpLeg": "Leg", "Leg": "Foot", "Arm": "ForeArm", "ForeArm": "Hand"}
+LIMBS = {"UpLeg": "Leg", "Leg": "Foot", "Arm": "ForeArm", "ForeArm": "Hand"}
 
 
 class AnnyModel:
@@ -179,7 +179,7 @@ def _from_our_rest(bones: list[str], rest: np.ndarray) -> dict[str, np.ndarray]:
     turns = {bone: np.eye(3) for bone in bones}
     at = dict(zip(bones, rest, strict=True))
     for side in SIDES:
-        for part, child in _LIMBS.items():
+        for part, child in LIMBS.items():
             turns[side + part] = turn_between(at[side + child] - at[side + part], rest_direction(side + part))
         turns[f"{side}Hand"] = turns[f"{side}ForeArm"]
     return turns | {bone: turns[whose] for bone, whose in _FOLLOWS.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .body import Human
+from .body import LIMBS, Human
 from .puppet import LEFT_EYE, RIGHT_EYE, Posed
 from .shapes import Mesh, ball, block, limb, turned_shape
 from .skeleton import INDEX, SIDES, rest_direction
@@ -19,7 +19,6 @@ from .skeleton import INDEX, SIDES, rest_direction
 Colour = tuple[float, float, float]
 DARK: Colour = (0.06, 0.06, 0.08)
 _TRUNK, _HEAD = ("Hips", "LHipJoint", "RHipJoint", "LowerBack", "Spine", "Spine1"), ("Head",)
-_LIMBS = {"Arm": "ForeArm", "ForeArm": "Hand", "UpLeg": "Leg", "Leg": "Foot"}
 
 
 @dataclass(frozen=True)
@@ -112,19 +111,19 @@ def extent(human: Human, bones: tuple[str, ...], joint: str) -> Extent:
 
 
 def _padded(human: Human, colours: tuple[Colour, Colour], rng: np.random.Generator) -> list[Piece]:
-    """Thick sleeves, legs, gloves and shoes."""
+    """Sleeves, legs, gloves and shoes, as thick as the leg is long or short; an arm that lacks a part stays bare."""
     _, heads = human.with_joints(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
     at = {joint: heads[0, number] for joint, number in INDEX.items()}
     thick = human.leg * rng.uniform(0.05, 0.13)
     ends, pieces = thick * rng.uniform(0.7, 1.1), []
     for side in SIDES:
-        for start, end in _LIMBS.items():
+        for start, end in LIMBS.items():
             bones = f"{side}Arm", f"{side}ForeArm"
             if side + start in bones and any(human.lacks(bone) for bone in (*bones, f"{side}Hand")):
                 continue
             length = float(np.linalg.norm(at[side + end] - at[side + start]))
             shape = limb(rest_direction(side + start), length, thick, ends)
-            pieces.append(Piece(side + start, shape, colours["Leg" in start]))
+            pieces.append(Piece(side + start, shape, colours[1] if "Leg" in start else colours[0]))
         if not any(human.lacks(f"{side}{part}") for part in ("Arm", "ForeArm", "Hand")):
             glove = ball(1.2 * ends).moved(ends * rest_direction(f"{side}Hand"))
             pieces.append(Piece(f"{side}Hand", glove, colours[1]))

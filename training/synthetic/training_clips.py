@@ -2,7 +2,8 @@
 
 Each is the right answer of a cross-driven pair: beside it are the character standing, which is the reference, and
 another human in the same motion, in other clothes and before another background, who drives. Drivers are shaped like
-people; of the characters a share has proportions that the EPI's random rescaling makes of a human.
+people; of the characters a share has proportions that the EPI's random rescaling makes of a human, and a share wears
+costumes.
 """
 
 from __future__ import annotations

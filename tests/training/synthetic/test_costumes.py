@@ -101,6 +101,6 @@ def test_a_false_head_hides_the_own_one_and_its_face_is_on_its_front(body_model)
     for costume in found:
         head = next(piece for piece in costume.pieces if piece.joint == "Head")
         low, high = head.mesh.vertices.min(0), head.mesh.vertices.max(0)
-        assert (high - low >= 1.5 * own.half).all()
+        assert (high - low >= 2 * own.half).all()
         assert low[0] < costume.marks[14][0] < 0 < costume.marks[15][0] < high[0]
         assert low[1] < costume.marks[0][1] < own.middle[1] and low[2] < costume.marks[0][2] < costume.marks[14][2]
