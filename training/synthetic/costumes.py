@@ -84,10 +84,13 @@ def draw_costume(human: Human, colours: tuple[Colour, ...], rng: np.random.Gener
     def colour() -> Colour:
         return colours[int(rng.integers(len(colours)))]
 
-    head, trunk = extent(human, _HEAD, "Head"), extent(human, _TRUNK, "Spine")
+    rest, joints = human.with_joints(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
+    at = {joint: joints[0, number] for joint, number in INDEX.items()}
+    head = extent(human, rest.vertices[0], _HEAD, "Head", at["Head"])
+    trunk = extent(human, rest.vertices[0], _TRUNK, "Spine", at["Spine"])
     pieces, marks = [], {}
     if rng.random() < 0.4:
-        pieces += _padded(human, (colour(), colour()), rng)
+        pieces += _padded(human, at, (colour(), colour()), rng)
     if rng.random() < 0.35:
         pieces += _about_trunk(trunk, colour(), rng)
     elif rng.random() < 0.25:
@@ -102,18 +105,17 @@ def draw_costume(human: Human, colours: tuple[Colour, ...], rng: np.random.Gener
     return Costume(tuple(pieces), marks)
 
 
-def extent(human: Human, bones: tuple[str, ...], joint: str) -> Extent:
-    """The box about what some bones move most, measured from a joint."""
-    rest, heads = human.with_joints(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
-    found = rest.vertices[0, np.isin(np.array(human.model.bones)[human.model.dominant], bones)] - heads[0, INDEX[joint]]
+def extent(human: Human, vertices: np.ndarray, bones: tuple[str, ...], joint: str, at: np.ndarray) -> Extent:
+    """The box about what some bones move most: of vertices [V, 3] at rest, measured from a joint at `at` [3]."""
+    found = vertices[np.isin(np.array(human.model.bones)[human.model.dominant], bones)] - at
     low, high = found.min(0), found.max(0)
     return Extent(joint, (low + high) / 2, (high - low) / 2)
 
 
-def _padded(human: Human, colours: tuple[Colour, Colour], rng: np.random.Generator) -> list[Piece]:
+def _padded(
+    human: Human, at: dict[str, np.ndarray], colours: tuple[Colour, Colour], rng: np.random.Generator
+) -> list[Piece]:
     """Sleeves, legs, gloves and shoes, as thick as the leg is long or short; an arm that lacks a part stays bare."""
-    _, heads = human.with_joints(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
-    at = {joint: heads[0, number] for joint, number in INDEX.items()}
     thick = human.leg * rng.uniform(0.05, 0.13)
     ends, pieces = thick * rng.uniform(0.7, 1.1), []
     for side in SIDES:

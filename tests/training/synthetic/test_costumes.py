@@ -95,7 +95,8 @@ def test_who_has_no_arms_wears_nothing_on_them(body_model):
 
 def test_a_false_head_hides_the_own_one_and_its_face_is_on_its_front(body_model):
     who, rng = human(body_model, face=1.8), np.random.default_rng(5)
-    own = extent(who, ("Head",), "Head")
+    rest, joints = who.with_joints(STRAIGHT)
+    own = extent(who, rest.vertices[0], ("Head",), "Head", joints[0, INDEX["Head"]])
     found = [costume for costume in (draw_costume(who, (RED,), rng) for _ in range(40)) if costume.marks]
     assert 10 < len(found) < 30
     for costume in found:
