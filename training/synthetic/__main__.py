@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--rescaled", type=float, default=0.75, help=words)
             words = "share of them that wears a costume; default: %(default)s"
             command.add_argument("--dressed-up", type=float, default=0.0, help=words)
+            words = "share of all that is in the costume of a mascot; default: %(default)s"
+            command.add_argument("--mascots", type=float, default=0.0, help=words)
         if name == "stills":
             command.add_argument("--count", type=int, default=3200, help="default: %(default)s")
             command.add_argument("--figures", type=float, default=0.45, help="share that is no human")
@@ -60,7 +62,7 @@ def _clips(options: argparse.Namespace) -> None:
     with progress_bar("humans", "human", quiet=False) as advance:
         manifest = write_clips(
             options.out, recordings, bodies=options.bodies, each=options.each, seed=options.seed,
-            rescaled=options.rescaled, dressed_up=options.dressed_up, progress=advance,
+            rescaled=options.rescaled, dressed_up=options.dressed_up, mascots=options.mascots, progress=advance,
         )  # fmt: skip
     say(f"{manifest}: {options.bodies * options.each} clips")
 

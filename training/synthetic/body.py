@@ -90,7 +90,7 @@ class Human:
 
     clothes: colours in 0..1 by part (skin, hair, shirt, sleeves, hands, trousers, shins, shoes, eyes). proportions:
     factors on the lengths of the shape; of `drop`, arms, forearms and hands are left out and other parts stay. None:
-    the shape as it is.
+    the shape as it is. girth: a factor on the thickness of limbs of other proportions.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Human:
         shape: Mapping[str, float],
         clothes: Mapping[str, tuple[float, float, float]],
         proportions: Rescale | None = None,
+        girth: float = 1.0,
     ):
         unknown = set(shape) - set(PHENOTYPES)
         if unknown:
@@ -111,7 +112,7 @@ class Human:
         self._bare = np.zeros(bones, bool)  # bones without faces
         self._absent = np.zeros(POINTS, bool)  # points that are not there
         if proportions is not None:
-            self._scales = bone_scales(model.bones, rest["heads"][0], proportions)
+            self._scales = bone_scales(model.bones, rest["heads"][0], proportions, girth)
             for part in proportions.drop:
                 lost = missing_bones(model.bones, part)
                 self._bare |= lost

@@ -13,6 +13,7 @@ from animatex_core.pose.rescale import Rescale
 from .body import PHENOTYPES, AnnyModel, Human
 from .costumes import Dressed, draw_costume
 from .figures import EARS, OBJECTS, Build, Figure
+from .mascots import draw_mascot_costume
 from .puppet import Puppet
 
 Colour = tuple[float, float, float]
@@ -82,9 +83,23 @@ def dressed(who: Puppet, looks: Looks, rng: np.random.Generator) -> Puppet:
     """A human in a random costume, whose colours are those of the clothes or far enough from the background."""
     if not isinstance(who, Human):
         raise ValueError(f"only a human can be dressed up, got {type(who).__name__}")
+    return Dressed(who, draw_costume(who, _fabrics(looks, rng), rng))
+
+
+def draw_mascot(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Looks]:
+    """A random human of `draw_lengths` in the costume of a mascot; half have thinner limbs, a quarter has no arms."""
+    looks, lengths = draw_looks(rng, human=rng.random() < 0.5), draw_lengths(rng)
+    girth = 0.5 ** rng.random() if rng.random() < 0.5 else 1.0
+    if rng.random() < 0.25:
+        lengths = replace(lengths, drop=("arms",))
+    who = Human(model, draw_shape(rng), looks.clothes, lengths, girth)
+    return Dressed(who, draw_mascot_costume(who, _fabrics(looks, rng), rng)), looks
+
+
+def _fabrics(looks: Looks, rng: np.random.Generator) -> tuple[Colour, ...]:
+    """Colours to dress up in: some that are far enough from the background, and some of the clothes."""
     drawn = [c for c in _colours(rng) if np.linalg.norm(np.subtract(c, looks.background)) > _APART][:4]
-    worn = [looks.clothes[part] for part in ("skin", "hair", "shirt", "trousers")]
-    return Dressed(who, draw_costume(who, (*drawn, *worn), rng))
+    return (*drawn, *(looks.clothes[part] for part in ("skin", "hair", "shirt", "trousers")))
 
 
 def draw_lengths(rng: np.random.Generator) -> Rescale:

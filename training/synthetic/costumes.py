@@ -18,7 +18,7 @@ from .skeleton import INDEX, SIDES, rest_direction
 
 Colour = tuple[float, float, float]
 DARK: Colour = (0.06, 0.06, 0.08)
-_TRUNK, _HEAD = ("Hips", "LHipJoint", "RHipJoint", "LowerBack", "Spine", "Spine1"), ("Head",)
+TRUNK_BONES, HEAD_BONES = ("Hips", "LHipJoint", "RHipJoint", "LowerBack", "Spine", "Spine1"), ("Head",)
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Costume:
-    """What somebody wears. marks: points of a face that is put on, from the joint of the head at rest."""
+    """What somebody wears.
+
+    marks: points of a face that is put on, from the joint `face` at rest; it looks where the segment looks that begins
+    there. hides: bones of which nothing is seen, since they are inside.
+    """
 
     pieces: tuple[Piece, ...] = ()
     marks: dict[int, np.ndarray] = field(default_factory=dict)
+    face: str = "Head"
+    hides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Dressed:
         self._joint = np.repeat([INDEX[piece.joint] for piece in costume.pieces], sizes).astype(int)
         self._worn = np.concatenate([np.zeros((0, 3)), *(piece.mesh.vertices for piece in costume.pieces)])
         meshes = [piece.mesh.faces + start for piece, start in zip(costume.pieces, starts, strict=False)]
-        self.faces = np.concatenate([human.faces, *meshes]).astype(np.int32)
+        self.faces = np.concatenate([_seen(human, costume.hides), *meshes]).astype(np.int32)
         paint = [np.tile(piece.colour, (size, 1)) for piece, size in zip(costume.pieces, sizes, strict=True)]
         self.colours = np.concatenate([human.colours, *paint])
         shod = np.isin(self._joint, [INDEX[f"{side}Foot"] for side in SIDES])
@@ -69,10 +75,19 @@ class Dressed:
         """See `Puppet`."""
         posed, heads = self.human.with_joints(rotations)
         places = heads[:, self._joint] + np.einsum("fvij,vj->fvi", rotations[:, self._joint], self._worn)
-        points = posed.points.copy()
+        points, face = posed.points.copy(), INDEX[self.costume.face]
         for number, mark in self.costume.marks.items():
-            points[:, number] = heads[:, INDEX["Head"]] + rotations[:, INDEX["Head"]] @ mark
-        return Posed(np.concatenate([posed.vertices, places], 1), points, posed.front)
+            points[:, number] = heads[:, face] + rotations[:, face] @ mark
+        front = rotations[:, face] @ (0.0, -1.0, 0.0)
+        return Posed(np.concatenate([posed.vertices, places], 1), points, front)
+
+
+def _seen(human: Human, hidden: tuple[str, ...]) -> np.ndarray:
+    """The faces [T, 3] of a human without those about some bones."""
+    if not hidden:
+        return human.faces
+    inside = np.isin(np.array(human.model.bones)[human.model.dominant], hidden)
+    return human.faces[~inside[human.faces].all(1)]
 
 
 def draw_costume(human: Human, colours: tuple[Colour, ...], rng: np.random.Generator) -> Costume:
@@ -84,13 +99,10 @@ def draw_costume(human: Human, colours: tuple[Colour, ...], rng: np.random.Gener
     def colour() -> Colour:
         return colours[int(rng.integers(len(colours)))]
 
-    rest, joints = human.with_joints(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
-    at = {joint: joints[0, number] for joint, number in INDEX.items()}
-    head = extent(human, rest.vertices[0], _HEAD, "Head", at["Head"])
-    trunk = extent(human, rest.vertices[0], _TRUNK, "Spine", at["Spine"])
+    at, head, trunk = measured(human)
     pieces, marks = [], {}
     if rng.random() < 0.4:
-        pieces += _padded(human, at, (colour(), colour()), rng)
+        pieces += padded(human, at, (colour(), colour()), rng)
     if rng.random() < 0.35:
         pieces += _about_trunk(trunk, colour(), rng)
     elif rng.random() < 0.25:
@@ -98,11 +110,19 @@ def draw_costume(human: Human, colours: tuple[Colour, ...], rng: np.random.Gener
     if rng.random() < 0.25:
         pieces += _bag(trunk, colour(), rng)
     if rng.random() < 0.5:
-        mask, marks, head = _false_head(head, (colour(), colour()), rng)
+        mask, marks, head = false_head(head, (colour(), colour()), rng)
         pieces += mask
     if rng.random() < 0.6:
-        pieces += _on_head(head, colour(), rng)
+        pieces += on_head(head, colour(), rng)
     return Costume(tuple(pieces), marks)
+
+
+def measured(human: Human) -> tuple[dict[str, np.ndarray], Extent, Extent]:
+    """Where the joints of a human are at rest, and the boxes about head and trunk."""
+    rest, joints = human.with_joints(np.tile(np.eye(3), (1, len(INDEX), 1, 1)))
+    at = {joint: joints[0, number] for joint, number in INDEX.items()}
+    head = extent(human, rest.vertices[0], HEAD_BONES, "Head", at["Head"])
+    return at, head, extent(human, rest.vertices[0], TRUNK_BONES, "Spine", at["Spine"])
 
 
 def extent(human: Human, vertices: np.ndarray, bones: tuple[str, ...], joint: str, at: np.ndarray) -> Extent:
@@ -112,7 +132,7 @@ def extent(human: Human, vertices: np.ndarray, bones: tuple[str, ...], joint: st
     return Extent(joint, (low + high) / 2, (high - low) / 2)
 
 
-def _padded(
+def padded(
     human: Human, at: dict[str, np.ndarray], colours: tuple[Colour, Colour], rng: np.random.Generator
 ) -> list[Piece]:
     """Sleeves, legs, gloves and shoes, as thick as the leg is long or short; an arm that lacks a part stays bare."""
@@ -163,11 +183,11 @@ def _bag(trunk: Extent, colour: Colour, rng: np.random.Generator) -> list[Piece]
     return [Piece(trunk.joint, mesh.moved(behind), colour)]
 
 
-def _false_head(
-    head: Extent, colours: tuple[Colour, Colour], rng: np.random.Generator
+def false_head(
+    head: Extent, colours: tuple[Colour, Colour], rng: np.random.Generator, least: float = 1.1, most: float = 2.3
 ) -> tuple[list[Piece], dict[int, np.ndarray], Extent]:
-    """A head of another shape over the own one, with eyes; where its face is, and its box."""
-    half = np.max(head.half[:2]) * rng.uniform(1.1, 2.3) * rng.uniform((0.8, 0.8, 0.8), (1.2, 1.0, 1.5))
+    """A head of another shape over the own one, `least` to `most` times as wide, with eyes; its marks, and its box."""
+    half = np.max(head.half[:2]) * rng.uniform(least, most) * rng.uniform((0.8, 0.8, 0.8), (1.2, 1.0, 1.5))
     half = np.maximum(half, 1.1 * head.half)
     middle = head.middle + np.array([0, 0, 0.9 * (half[2] - head.half[2])])
     kind = int(rng.integers(3))
@@ -188,13 +208,21 @@ def _false_head(
     for sign, eye, ear in ((1, LEFT_EYE, 17), (-1, RIGHT_EYE, 16)):
         marks[eye] = middle + half * (sign * side, -front, up)
         marks[ear] = middle + half * (sign * 0.95, 0, 0)
-        pieces.append(Piece("Head", ball(size).moved(marks[eye]), (0.96, 0.96, 0.94) if white else DARK))
-        if white:
-            pieces.append(Piece("Head", ball(0.55 * size).moved(marks[eye] - (0, 0.65 * size, 0)), DARK))
+    pieces += eyes("Head", (marks[LEFT_EYE], marks[RIGHT_EYE]), size, white)
     return pieces, marks, Extent(head.joint, middle, half)
 
 
-def _on_head(head: Extent, colour: Colour, rng: np.random.Generator) -> list[Piece]:
+def eyes(joint: str, places: tuple[np.ndarray, np.ndarray], size: float, white: bool) -> list[Piece]:
+    """Balls of a radius; white ones have a pupil, others are dark."""
+    pieces = []
+    for place in places:
+        pieces.append(Piece(joint, ball(size).moved(place), (0.96, 0.96, 0.94) if white else DARK))
+        if white:
+            pieces.append(Piece(joint, ball(0.55 * size).moved(place - (0, 0.65 * size, 0)), DARK))
+    return pieces
+
+
+def on_head(head: Extent, colour: Colour, rng: np.random.Generator) -> list[Piece]:
     """Ears, horns, buns, a hat or a tuft."""
     kind, size = int(rng.integers(5)), head.half
     if kind < 3:

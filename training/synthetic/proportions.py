@@ -21,12 +21,12 @@ _FEET, _HANDS = ("Foot", "ToeBase"), ("Hand", "Thumb", "FingerBase", "HandFinger
 _MISSING = {"arms": ("Arm", "ForeArm", *_HANDS), "forearms": ("ForeArm", *_HANDS), "hands": _HANDS}
 
 
-def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale) -> np.ndarray:
+def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale, girth: float = 1.0) -> np.ndarray:
     """A symmetric matrix [bones, 3, 3] for each bone, in the rest pose of heads `rest` [bones, 3] (x sideways, z up).
 
-    Limbs take their factor along the bone and its root across; feet and hands take the root both ways. `neck` is of the
-    neck's bones, a part of the way to the nose that it is in a drawn pose. Raises ValueError for factors that nothing
-    follows.
+    Limbs take their factor along the bone and its root across, times `girth`; feet and hands take the root both ways.
+    `neck` is of the neck's bones, a part of the way to the nose that it is in a drawn pose. Raises ValueError for
+    factors that nothing follows.
     """
     if unused := [name for name in ("hands", "feet", "size") if getattr(shape, name) != 1]:
         raise ValueError(f"proportions of a human: {unused[0]} must be 1, got {getattr(shape, unused[0])}")
@@ -39,7 +39,8 @@ def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale) -> np.ndarra
             factor = float(getattr(shape, _LIMBS[part]))
             along = at[bone[: -len(part)] + _CHILD[part]] - at[bone]
             along /= np.linalg.norm(along)
-            scales[number] = np.sqrt(factor) * np.eye(3) + (factor - np.sqrt(factor)) * np.outer(along, along)
+            across = np.sqrt(factor) * (1.0 if part == "Shoulder" else girth)
+            scales[number] = across * np.eye(3) + (factor - across) * np.outer(along, along)
         elif bone.endswith(_FEET):
             scales[number] *= np.sqrt(shape.legs)
         elif bone.endswith(_HANDS):

@@ -2,8 +2,8 @@
 
 Each is the right answer of a cross-driven pair: beside it are the character standing, which is the reference, and
 another human in the same motion, in other clothes and before another background, who drives. Drivers are shaped like
-people; of the characters a share has proportions that the EPI's random rescaling makes of a human, and a share wears
-costumes.
+people; of the characters a share has proportions that the EPI's random rescaling makes of a human, a share wears
+costumes, and a share is in those of mascots.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from animatex_core.video import write_video
 
 from . import CLIPS_VERSION
 from .body import AnnyModel
-from .cast import draw_human, draw_rescaled, dressed
+from .cast import Looks, draw_human, draw_mascot, draw_rescaled, dressed
 from .held_out import FPS, FRAMES
 from .motion import Motion, standing
+from .puppet import Puppet
 from .render import Renderer
 from .stage import Clip, film
 from .terms import CONSENT, LICENSE, SOURCE
@@ -33,26 +34,27 @@ MANIFEST = "manifest.jsonl"
 
 def write_clips(
     folder: Path, recordings: Mapping[str, Motion], *, bodies: int, each: int, seed: int, rescaled: float = 0.75,
-    dressed_up: float = 0.0, width: int = 128, height: int = 192, progress: Callable[[int, int], None] | None = None,
+    dressed_up: float = 0.0, mascots: float = 0.0, width: int = 128, height: int = 192,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:  # fmt: skip
     """So many humans with `each` clips of 16 frames, and a driver for each clip; returns the manifest, written last.
 
-    rescaled: the share of the humans that have other proportions. dressed_up: the share that wears a costume.
-    A body and its clips depend on the seed, the shares and its number alone. Raises ValueError for what is no share.
+    mascots: the share of the humans that are in the costume of a mascot. Of the rest, rescaled: the share that has
+    other proportions; dressed_up: the share that wears a costume. A body and its clips depend on the seed, the shares
+    and its number alone. Raises ValueError for what is no share.
     """
-    for name, share in (("rescaled", rescaled), ("dressed_up", dressed_up)):
+    for name, share in (("rescaled", rescaled), ("dressed_up", dressed_up), ("mascots", mascots)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name}: expected a share of 0 to 1, got {share}")
     folder.mkdir(parents=True, exist_ok=True)
     model, rows = AnnyModel(), []
-    source = f"{SOURCE}; version {CLIPS_VERSION}, rescaled {rescaled:g}, dressed up {dressed_up:g}"
+    shares = f"rescaled {rescaled:g}, dressed up {dressed_up:g}" + (f", mascots {mascots:g}" if mascots else "")
+    source = f"{SOURCE}; version {CLIPS_VERSION}, {shares}"
     terms = {"fps": FPS, "source": source, "licence": LICENSE, "consent": CONSENT}
     with Renderer(width, height) as renderer:
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])
-            who, looks = (draw_rescaled if rng.random() < rescaled else draw_human)(model, rng)
-            if dressed_up and rng.random() < dressed_up:  # no draw without a share: clips of before stay the same
-                who = dressed(who, looks, rng)
+            who, looks = _draw(model, rng, rescaled, dressed_up, mascots)
             image = film(renderer, who, standing(), looks.background)
             save_picture(folder / f"human_{body:04d}.png", image.frames[0], overwrite=True)
             save_openpose(folder / f"human_{body:04d}.json", image.poses)
@@ -69,6 +71,18 @@ def write_clips(
     with replacing(folder / MANIFEST, overwrite=True) as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return folder / MANIFEST
+
+
+def _draw(
+    model: AnnyModel, rng: np.random.Generator, rescaled: float, dressed_up: float, mascots: float
+) -> tuple[Puppet, Looks]:
+    """Somebody by the shares; nothing is drawn for a share of 0: clips of before there was one stay the same."""
+    if mascots and rng.random() < mascots:
+        return draw_mascot(model, rng)
+    who, looks = (draw_rescaled if rng.random() < rescaled else draw_human)(model, rng)
+    if dressed_up and rng.random() < dressed_up:
+        who = dressed(who, looks, rng)
+    return who, looks
 
 
 def _write(folder: Path, video: str, poses: str, name: str, clip: Clip) -> dict[str, str]:

@@ -94,7 +94,18 @@ def test_costumes_are_another_s_clips_only_where_they_are_asked_for(body_model, 
     assert (plain[0, 0] == costumed[0, 0]).all() and (plain != costumed).any(-1).mean() > 0.02
 
 
-@pytest.mark.parametrize("name", ["rescaled", "dressed_up"])
+def test_mascots_have_a_share_that_the_source_names(body_model, renderer, recordings, tmp_path):
+    train, sources = {name: recordings[name] for name in TRAINING_MOTIONS}, {}
+    for share in (0.0, 1.0):
+        folder = tmp_path / f"{share:g}"
+        write_clips(folder, train, bodies=1, each=1, seed=3, mascots=share, width=64, height=96)
+        sources[share] = json.loads((folder / "manifest.jsonl").read_text())["source"]
+    assert "mascots" not in sources[0.0] and sources[1.0].endswith("rescaled 0.75, dressed up 0, mascots 1")
+    plain, mascot = (load_picture(tmp_path / share / "human_0000.png") for share in ("0", "1"))
+    assert (plain != mascot).any(-1).mean() > 0.1
+
+
+@pytest.mark.parametrize("name", ["rescaled", "dressed_up", "mascots"])
 def test_a_share_is_from_0_to_1(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name}: expected a share of 0 to 1, got 2"):
         write_clips(tmp_path / "clips", {}, bodies=1, each=1, seed=0, **{name: 2})
