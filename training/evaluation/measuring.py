@@ -34,7 +34,8 @@ class Measuring:
     """Both presets with their networks.
 
     backbones: name -> file (see `metrics.backbones`), `device`, and for the pose metrics `detector` and `pose_model` or
-    `mediapipe`. settings: `only`, names of metrics (all when left out); `mask`, false to leave silhouettes out.
+    `mediapipe`. settings: `only`, names of metrics (all that can be had when left out); `mask`, false to leave
+    silhouettes out. Raises ValueError for a metric of `only` that is unknown or whose network is not there.
     """
 
     def __init__(self, backbones: Backbones, extraction: Extraction | None, settings: Mapping[str, Any]) -> None:
@@ -45,6 +46,8 @@ class Measuring:
         for preset in PRESETS:
             names = None if only is None else [n for n in only if n not in METRICS or METRICS[n].preset == preset]
             self.meters[preset] = ClipMeter(preset, backbones, only=names, extract=extract)
+        for name, why in self.absent().items() if only is not None else ():
+            raise ValueError(f"metric {name!r} was asked for and cannot be measured: {why}")
         self.facts: dict[str, Any] = {
             "backbones": backbones.hashes(),
             "poses": extraction.facts if extraction else {},

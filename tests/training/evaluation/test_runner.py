@@ -321,6 +321,12 @@ def test_sizes_that_differ_between_cases_are_told_by_every_value(request_, tmp_p
     assert contents(request_.out) == before
 
 
+def test_a_metric_that_was_asked_for_and_lacks_its_network_is_an_error_before_the_work(request_):
+    with pytest.raises(ValueError, match="'fvd' was asked for and cannot be measured: no file of weights for i3d"):
+        run(changed(request_, metrics={"only": ["psnr", "fvd"]}))
+    assert not request_.out.exists()
+
+
 def test_a_broken_case_is_said_before_the_work(request_, tmp_path):
     folder, _ = write_small_set(tmp_path / "set")
     (folder / "case2/poses.json").write_text("{}")
