@@ -63,8 +63,9 @@ def _add_poses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="of DWPose; default: %(default)s")
     words = "replace poses that are a case's own or were changed by hand; default: they stay"
     parser.add_argument("--again", action="store_true", help=words)
-    parser.add_argument("--accept", default="", help="cases that are scored whatever the rules say")
+    parser.add_argument("--accept", default="", help="cases that are scored whatever the rules say, now and later")
     parser.add_argument("--reject", default="", help="cases that are not")
+    parser.add_argument("--by-rules", default="", help="cases accepted or rejected before that the rules judge again")
     for name, default in (("empty", 0.02), ("missing", 0.15), ("swaps", 0.05), ("outliers", 0.2), ("jitter", 0.08)):
         parser.add_argument(
             f"--{name}", type=float, default=default, help="the most there may be; default: %(default)s"
@@ -147,14 +148,16 @@ def _poses(options: argparse.Namespace) -> None:
     files: dict[str, Any] = {"detector": options.detector, "pose_model": options.pose_model}
     files |= {"mediapipe": options.mediapipe}
     extraction = open_extraction({k: str(v) for k, v in files.items() if v} | {"device": options.device})
-    accept, reject = ([name for name in text.split(",") if name] for text in (options.accept, options.reject))
+    said = (options.accept, options.reject, options.by_rules)
+    accept, reject, by_rules = ([name for name in text.split(",") if name] for text in said)
     with progress_bar("cases", "case", quiet=options.quiet) as advance:
         judged = screen(
-            options.folder, extraction, rules, accept=accept, reject=reject, again=options.again, progress=advance
-        )
+            options.folder, extraction, rules, accept=accept, reject=reject, by_rules=by_rules, again=options.again,
+            progress=advance,
+        )  # fmt: skip
     for name, record in judged.items():
         if not record["scored"]:
-            say(f"{name}: not scored: {'; '.join(record['reasons']) or record.get('by hand', 'others are better')}")
+            say(f"{name}: not scored: {record.get('by hand') or '; '.join(record['reasons']) or 'others are better'}")
     say(f"{options.folder}: {sum(r['scored'] for r in judged.values())} of {len(judged)} cases are scored; look at "
         f"{options.folder / 'screening.png'}, and correct it with --accept and --reject")  # fmt: skip
 

@@ -138,7 +138,11 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
     for words, message in ((("--accept", "case2"), "there are no poses"), (("--reject", "case9"), "case9")):
         assert bench("build", "poses", folder, *words) == 1
         assert message in capsys.readouterr().err
-    assert bench("build", "poses", folder, "--jitter", 9, "--most", 1) == 0
+    assert bench("build", "poses", folder, "--jitter", 9) == 0  # both decisions are kept
+    assert open_set(folder).scored == ("case1",) and "case0: not scored: rejected" in capsys.readouterr().out
+    assert bench("build", "poses", folder, "--by-rules", "case0", "--reject", "case0") == 1
+    assert "in two: case0" in capsys.readouterr().err
+    assert bench("build", "poses", folder, "--jitter", 9, "--most", 1, "--by-rules", "case0,case1") == 0
     assert open_set(folder).scored == ("case0",)
 
 

@@ -4,13 +4,14 @@
     SET/.poses/CASE.json                   what they were found with
     SET/screening.json, screening.png      all cases at one glance
 
-The paper screened by eye (appendix B.2); here rules come first, and `accept` and `reject` have the last word.
+The paper screened by eye (appendix B.2); here rules come first, and `accept` and `reject` have the last word, which
+screening.json keeps.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,24 +57,25 @@ class Rules:
 
 def screen(
     folder: Path, extraction: Extraction | None, rules: Rules, *, accept: Sequence[str] = (),
-    reject: Sequence[str] = (), again: bool = False, progress: Callable[[int, int, str], None] | None = None,
+    reject: Sequence[str] = (), by_rules: Sequence[str] = (), again: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Find poses where there are none yet, judge them, and list the good cases as scored; case -> what was found.
 
     extraction: None judges the poses that are there. again: poses that were not found here (somebody's own, or
-    corrected by hand) are replaced; else they stay. Raises ValueError for a name in accept or reject that is no case.
+    corrected by hand) are replaced; else they stay. accept, reject: cases that are scored, or not, whatever the rules
+    say, in later runs as well; by_rules: cases of which that was said before and no longer holds. Raises ValueError for
+    a name in these that is no case, or is in two of them.
     """
     found = open_set(folder)
-    unknown = ({*accept, *reject} - set(found.cases)) | ({*accept} & {*reject})
-    if unknown:
-        raise ValueError(f"accept, reject: no case of {folder}, or both: {', '.join(sorted(unknown))}")
+    by_hand = _by_hand(found, {"accepted": accept, "rejected": reject, "": by_rules})
     (folder / NOTES).mkdir(exist_ok=True)
     judged = {}
     for number, name in enumerate(found.cases):
         if progress:
             progress(number, len(found.cases), name)
         judged[name] = _judge(found, name, extraction, rules, again)
-        judged[name] |= {"by hand": "accepted"} if name in accept else {"by hand": "rejected"} if name in reject else {}
+        judged[name] |= {"by hand": by_hand[name]} if by_hand.get(name) else {}
     scored = _best(judged, rules)
     for name, record in judged.items():
         record["scored"] = name in scored
@@ -81,6 +83,17 @@ def screen(
     write_set(folder, found.name, found.version, list(found.cases), [n for n in found.cases if n in scored])
     _sheet(found, judged)
     return judged
+
+
+def _by_hand(found: CaseSet, said: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What a person decided on each case, now or in a run before: accepted, rejected, or nothing ("")."""
+    named = [name for names in said.values() for name in set(names)]
+    wrong = {name for name in named if name not in found.cases or named.count(name) > 1}
+    if wrong:
+        raise ValueError(f"accept, reject, by rules: no case of {found.folder}, or in two: {', '.join(sorted(wrong))}")
+    before = _read(found.folder / "screening.json").get("cases", {})
+    decided = {name: record["by hand"] for name, record in before.items() if "by hand" in record}
+    return decided | {name: word for word, names in said.items() for name in names}
 
 
 def _judge(found: CaseSet, name: str, extraction: Extraction | None, rules: Rules, again: bool) -> dict[str, Any]:
