@@ -46,8 +46,10 @@ class Measuring:
         for preset in PRESETS:
             names = None if only is None else [n for n in only if n not in METRICS or METRICS[n].preset == preset]
             self.meters[preset] = ClipMeter(preset, backbones, only=names, extract=extract)
-        for name, why in self.absent().items() if only is not None else ():
-            raise ValueError(f"metric {name!r} was asked for and cannot be measured: {why}")
+        missing = {} if only is None else self.absent()
+        if missing:
+            told = "; ".join(f"{name} ({why})" for name, why in missing.items())
+            raise ValueError(f"metrics that were asked for and cannot be measured: {told}")
         self.facts: dict[str, Any] = {
             "backbones": backbones.hashes(),
             "poses": extraction.facts if extraction else {},

@@ -42,9 +42,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "clips":
             command.add_argument("--bodies", type=int, default=60, help="humans; default: %(default)s")
             command.add_argument("--each", type=int, default=10, help="clips of each; default: %(default)s")
-            words = "share of them with proportions as the EPI's rescaling makes them; default: %(default)s"
+            words = (
+                "share of others than mascots with proportions as the EPI's rescaling has them; default: %(default)s"
+            )
             command.add_argument("--rescaled", type=float, default=0.75, help=words)
-            words = "share of them that wears a costume; default: %(default)s"
+            words = "share of others than mascots that wears a costume; default: %(default)s"
             command.add_argument("--dressed-up", type=float, default=0.0, help=words)
             words = "share of all that is in the costume of a mascot; default: %(default)s"
             command.add_argument("--mascots", type=float, default=0.0, help=words)

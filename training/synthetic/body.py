@@ -90,7 +90,8 @@ class Human:
 
     clothes: colours in 0..1 by part (skin, hair, shirt, sleeves, hands, trousers, shins, shoes, eyes). proportions:
     factors on the lengths of the shape; of `drop`, arms, forearms and hands are left out and other parts stay. None:
-    the shape as it is. girth: a factor on the thickness of limbs of other proportions.
+    the shape as it is. girth: a factor above 0 on the thickness of arms and legs, with `proportions` alone. Raises
+    ValueError for a phenotype or a girth that is none.
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class Human:
         unknown = set(shape) - set(PHENOTYPES)
         if unknown:
             raise ValueError(f"no such phenotype: {', '.join(sorted(unknown))}; known: {', '.join(PHENOTYPES)}")
+        if girth <= 0 or (girth != 1 and proportions is None):
+            raise ValueError(f"girth must be above 0, and 1 without proportions, got {girth}")
         self.model, self.shape = model, dict(shape)
         bones = len(model.bones)
         rest = model.run(np.tile(np.eye(4), (1, bones, 1, 1)), shape)

@@ -87,7 +87,7 @@ def dressed(who: Puppet, looks: Looks, rng: np.random.Generator) -> Puppet:
 
 
 def draw_mascot(model: AnnyModel, rng: np.random.Generator) -> tuple[Puppet, Looks]:
-    """A random human of `draw_lengths` in the costume of a mascot; half have thinner limbs, a quarter has no arms."""
+    """A random human of `draw_lengths` as a mascot; half have thinner limbs, over a quarter lacks parts of arms."""
     looks, lengths = draw_looks(rng, human=rng.random() < 0.5), draw_lengths(rng)
     girth = 0.5 ** rng.random() if rng.random() < 0.5 else 1.0
     if rng.random() < 0.25:

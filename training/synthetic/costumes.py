@@ -186,7 +186,11 @@ def _bag(trunk: Extent, colour: Colour, rng: np.random.Generator) -> list[Piece]
 def false_head(
     head: Extent, colours: tuple[Colour, Colour], rng: np.random.Generator, least: float = 1.1, most: float = 2.3
 ) -> tuple[list[Piece], dict[int, np.ndarray], Extent]:
-    """A head of another shape over the own one, `least` to `most` times as wide, with eyes; its marks, and its box."""
+    """A head of another shape over the own one, with eyes; its marks, and its box.
+
+    Its half sizes are `least` to `most` times half the own width or depth, whichever is larger, and up to half as much
+    again upwards.
+    """
     half = np.max(head.half[:2]) * rng.uniform(least, most) * rng.uniform((0.8, 0.8, 0.8), (1.2, 1.0, 1.5))
     half = np.maximum(half, 1.1 * head.half)
     middle = head.middle + np.array([0, 0, 0.9 * (half[2] - head.half[2])])

@@ -24,9 +24,9 @@ _MISSING = {"arms": ("Arm", "ForeArm", *_HANDS), "forearms": ("ForeArm", *_HANDS
 def bone_scales(bones: list[str], rest: np.ndarray, shape: Rescale, girth: float = 1.0) -> np.ndarray:
     """A symmetric matrix [bones, 3, 3] for each bone, in the rest pose of heads `rest` [bones, 3] (x sideways, z up).
 
-    Limbs take their factor along the bone and its root across, times `girth`; feet and hands take the root both ways.
-    `neck` is of the neck's bones, a part of the way to the nose that it is in a drawn pose. Raises ValueError for
-    factors that nothing follows.
+    Limbs take their factor along the bone and its root across, arms and legs times `girth`; feet and hands take the
+    root both ways. `neck` is of the neck's bones, a part of the way to the nose that it is in a drawn pose. Raises
+    ValueError for factors that nothing follows.
     """
     if unused := [name for name in ("hands", "feet", "size") if getattr(shape, name) != 1]:
         raise ValueError(f"proportions of a human: {unused[0]} must be 1, got {getattr(shape, unused[0])}")

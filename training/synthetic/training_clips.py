@@ -54,7 +54,7 @@ def write_clips(
     with Renderer(width, height) as renderer:
         for body in range(bodies):
             rng = np.random.default_rng([seed, body])
-            who, looks = _draw(model, rng, rescaled, dressed_up, mascots)
+            who, looks = draw_somebody(model, rng, rescaled=rescaled, dressed_up=dressed_up, mascots=mascots)
             image = film(renderer, who, standing(), looks.background)
             save_picture(folder / f"human_{body:04d}.png", image.frames[0], overwrite=True)
             save_openpose(folder / f"human_{body:04d}.json", image.poses)
@@ -73,8 +73,8 @@ def write_clips(
     return folder / MANIFEST
 
 
-def _draw(
-    model: AnnyModel, rng: np.random.Generator, rescaled: float, dressed_up: float, mascots: float
+def draw_somebody(
+    model: AnnyModel, rng: np.random.Generator, *, rescaled: float, dressed_up: float, mascots: float
 ) -> tuple[Puppet, Looks]:
     """Somebody by the shares; nothing is drawn for a share of 0: clips of before there was one stay the same."""
     if mascots and rng.random() < mascots:

@@ -321,9 +321,11 @@ def test_sizes_that_differ_between_cases_are_told_by_every_value(request_, tmp_p
     assert contents(request_.out) == before
 
 
-def test_a_metric_that_was_asked_for_and_lacks_its_network_is_an_error_before_the_work(request_):
-    with pytest.raises(ValueError, match="'fvd' was asked for and cannot be measured: no file of weights for i3d"):
-        run(changed(request_, metrics={"only": ["psnr", "fvd"]}))
+def test_metrics_that_were_asked_for_and_lack_their_network_are_an_error_before_the_work(request_):
+    with pytest.raises(
+        ValueError, match=r"fid \(no file of weights for inception\); fvd \(no file of weights for i3d\)"
+    ):
+        run(changed(request_, metrics={"only": ["psnr", "fvd", "fid"]}))
     assert not request_.out.exists()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from animatex_training.synthetic.body import Human
 from animatex_training.synthetic.cast import draw_looks, draw_mascot
-from animatex_training.synthetic.costumes import Costume, Dressed, Extent
+from animatex_training.synthetic.costumes import DARK, Costume, Dressed, Extent
 from animatex_training.synthetic.mascots import Suit, draw_mascot_costume, draw_suit
 from animatex_training.synthetic.skeleton import INDEX
 
@@ -13,6 +13,7 @@ from animatex_core.pose.rescale import Rescale
 SHAPE = {"gender": 0.5, "age": 0.6, "height": 0.5, "weight": 0.5}
 TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # left becomes back
 STRAIGHT = np.tile(np.eye(3), (1, len(INDEX), 1, 1))
+GREY = (0.5, 0.5, 0.5)
 EGG = np.array([(0, 0), (0.5, 1), (1, 0.5)])
 HEAD = Extent("Head", np.array([0.0, 0, 0.1]), np.array([0.1, 0.1, 0.15]))
 TRUNK = Extent("Spine", np.array([0.0, 0, 0.1]), np.array([0.2, 0.15, 0.4]))
@@ -22,29 +23,30 @@ def human(body_model, **factors):
     return Human(body_model, SHAPE, draw_looks(np.random.default_rng(0)).clothes, Rescale(**factors))
 
 
-@pytest.mark.parametrize(("square", "across", "up", "expected"), [
-    (False, 0.6, 0.5, (0.6, -1.6, 0)),  # where it is widest
-    (False, 0, 0.75, (0, -1.5, 1.5)),  # three quarters as wide
-    (True, 0.6, 0.75, (0.6, -2, 1.5)),
+@pytest.mark.parametrize(("outline", "across", "up", "expected"), [
+    (EGG, 0.6, 0.5, (0.6, -1.6, 0)),  # where it is widest
+    (EGG, 0, 0.75, (0, -1.5, 1.5)),  # three quarters as wide
+    (None, 0.6, 0.75, (0.6, -2, 1.5)),
 ])  # fmt: skip
-def test_the_front_of_a_suit(square, across, up, expected):
-    suit = Suit(EGG, np.array([1.0, 2, 3]), np.array([0.0, 0, 0]), square)
+def test_the_front_of_a_suit(outline, across, up, expected):
+    suit = Suit(outline, np.array([1.0, 2, 3]), np.zeros(3))
     np.testing.assert_allclose(suit.front(across, up), expected, atol=1e-9)
     low, high = suit.mesh().vertices.min(0), suit.mesh().vertices.max(0)
     np.testing.assert_allclose(high, (1, 2, 3), rtol=0.01)
     np.testing.assert_allclose(low, (-1, -2, -3), rtol=0.01)
 
 
-def test_suits_reach_from_the_hips_to_about_the_crown_and_are_wider_than_the_trunk():
-    rng, squares = np.random.default_rng(0), 0
+def test_suits_are_boxes_and_other_shapes_that_reach_from_the_hips_to_about_the_crown():
+    rng, boxes = np.random.default_rng(0), 0
     apart = np.array([0, 0, 0.7])  # the crown is 0.95 above the spine, the hips 0.3 below it
     for _ in range(60):
         suit = draw_suit(HEAD, TRUNK, apart, rng)
         assert suit.middle[2] - suit.half[2] == pytest.approx(-0.3)
-        assert -0.3 + 0.75 * 1.25 <= suit.middle[2] + suit.half[2] <= -0.3 + 1.15 * 1.25
-        assert (suit.half[:2] > TRUNK.half[:2]).all() and suit.outline[:, 1].max() == 1
-        squares += suit.square
-    assert 3 <= squares <= 20
+        assert -0.3 + 0.8 * 1.25 <= suit.middle[2] + suit.half[2] <= -0.3 + 1.15 * 1.25
+        boxes += suit.outline is None
+        if suit.outline is not None:
+            assert suit.outline[:, 1].min() >= 0 and suit.outline[:, 1].max() == 1
+    assert 3 <= boxes <= 20
 
 
 def test_a_face_turns_with_the_joint_that_bears_it(body_model):
@@ -65,11 +67,15 @@ def test_what_is_inside_is_not_drawn(body_model):
     assert who.standing < body.standing - 0.1
 
 
+def costumes(body, count=20):
+    rng = np.random.default_rng(1)
+    return [draw_mascot_costume(body, (GREY,), rng) for _ in range(count)]
+
+
 def test_mascots_leave_the_joints_of_the_body(body_model):
-    body, rng, faces = human(body_model, legs=0.5), np.random.default_rng(1), set()
+    body, faces = human(body_model, legs=0.5), set()
     own = body.pose(STRAIGHT).points
-    for _ in range(20):
-        costume = draw_mascot_costume(body, ((1.0, 0.0, 0.0),), rng)
+    for costume in costumes(body):
         points = Dressed(body, costume).pose(STRAIGHT).points
         others = [n for n in range(20) if n not in costume.marks]
         np.testing.assert_array_equal(points[:, others], own[:, others])
@@ -80,16 +86,59 @@ def test_mascots_leave_the_joints_of_the_body(body_model):
     assert faces == {"Head", "Spine"}
 
 
+@pytest.mark.parametrize(
+    "factors", [{}, {"body": 0.6, "shoulders": 1.6, "face": 2.0}, {"legs": 0.4, "drop": ("arms",)}]
+)
+def test_nothing_of_the_body_is_before_the_eyes_and_no_piece_is_flat(body_model, factors):
+    body = human(body_model, **factors)
+    for costume in costumes(body):
+        who = Dressed(body, costume)
+        posed = who.pose(STRAIGHT)
+        drawn = np.unique(who.faces[(who.faces < len(body.colours)).all(1)])
+        assert all((np.ptp(piece.mesh.vertices, axis=0) > 0.005).all() for piece in costume.pieces)
+        eyes = posed.points[0, [14, 15]]
+        apart = eyes[1, 0] - eyes[0, 0]
+        for eye in eyes:
+            there = posed.vertices[0, drawn] - eye
+            near = np.linalg.norm(there[:, [0, 2]], axis=1) < 0.2 * apart
+            assert (there[near, 1] > -0.3 * apart).all()
+
+
+def test_who_has_no_arms_has_no_shoulders_beside_a_suit(body_model):
+    names = np.array(body_model.bones)[body_model.dominant]
+    for drop, there in (((), True), (("arms",), False)):
+        body = human(body_model, drop=drop)
+        suits = [Dressed(body, costume) for costume in costumes(body) if costume.face == "Spine"]
+        assert suits
+        for who in suits:
+            own = who.faces[(who.faces < len(names)).all(1)]
+            assert np.char.endswith(names[own], "Shoulder").all(1).any() == there
+
+
+def test_dark_suits_have_white_eyes(body_model):
+    body, rng = human(body_model), np.random.default_rng(1)
+    for _ in range(20):
+        costume = draw_mascot_costume(body, (DARK,), rng)
+        if costume.face == "Spine":
+            assert any(min(piece.colour) > 0.9 for piece in costume.pieces)
+
+
 def test_some_mascots_have_no_arms(body_model):
     found = [draw_mascot(body_model, np.random.default_rng([3, number]))[0].human for number in range(12)]
     assert 1 <= sum(body.lacks("LeftArm") for body in found) <= 8
 
 
-def test_girth_changes_the_thickness_of_limbs_alone(body_model):
+def test_girth_changes_limbs_and_not_their_lengths(body_model):
     clothes = draw_looks(np.random.default_rng(0)).clothes
-    thick, thin = (Human(body_model, SHAPE, clothes, Rescale(), girth) for girth in (1.0, 0.5))
-    joints = [body.with_joints(STRAIGHT)[1] for body in (thick, thin)]
-    np.testing.assert_allclose(*joints, atol=1e-6)
-    shin = np.array(body_model.bones)[body_model.dominant] == "LeftLeg"
-    wide = [float(np.ptp(body.pose(STRAIGHT).vertices[0, shin, 0])) for body in (thick, thin)]
-    assert wide[1] < 0.75 * wide[0]
+    thick, thin = (Human(body_model, SHAPE, clothes, Rescale(), girth).pose(STRAIGHT) for girth in (1.0, 0.5))
+    np.testing.assert_allclose(thick.points, thin.points, atol=0.02)
+    names = np.array(body_model.bones)[body_model.dominant]
+    for bone, most in (("LeftLeg", 0.75), ("Head", 1.001), ("LeftFoot", 1.001)):
+        wide = [float(np.ptp(posed.vertices[0, names == bone, 0])) for posed in (thin, thick)]
+        assert wide[0] <= most * wide[1] and (bone == "LeftLeg" or wide[0] == pytest.approx(wide[1], rel=1e-3))
+
+
+@pytest.mark.parametrize(("girth", "proportions"), [(0.5, None), (0.0, Rescale())])
+def test_a_girth_that_is_none_is_an_error(body_model, girth, proportions):
+    with pytest.raises(ValueError, match=f"girth must be above 0, and 1 without proportions, got {girth}"):
+        Human(body_model, SHAPE, {}, proportions, girth)

@@ -8,10 +8,12 @@ import pytest
 from animatex_training.evidence.driven import driven_errors
 from animatex_training.sources import find_sources
 from animatex_training.synthetic.benchmark import write_benchmark
-from animatex_training.synthetic.cast import TRAINING_MOTIONS, draw_looks, redressed
+from animatex_training.synthetic.cast import TRAINING_MOTIONS, draw_looks, draw_rescaled, redressed
+from animatex_training.synthetic.costumes import Dressed
 from animatex_training.synthetic.held_out import KINDS, MOTIONS, factors, in_range, members
+from animatex_training.synthetic.motion import standing
 from animatex_training.synthetic.stills import load_stills, make_stills, save_stills
-from animatex_training.synthetic.training_clips import write_clips
+from animatex_training.synthetic.training_clips import draw_somebody, write_clips
 
 from animatex_core.pictures import load_picture
 from animatex_core.pose.io import load_openpose
@@ -95,14 +97,22 @@ def test_costumes_are_another_s_clips_only_where_they_are_asked_for(body_model, 
 
 
 def test_mascots_have_a_share_that_the_source_names(body_model, renderer, recordings, tmp_path):
-    train, sources = {name: recordings[name] for name in TRAINING_MOTIONS}, {}
-    for share in (0.0, 1.0):
-        folder = tmp_path / f"{share:g}"
-        write_clips(folder, train, bodies=1, each=1, seed=3, mascots=share, width=64, height=96)
-        sources[share] = json.loads((folder / "manifest.jsonl").read_text())["source"]
-    assert "mascots" not in sources[0.0] and sources[1.0].endswith("rescaled 0.75, dressed up 0, mascots 1")
-    plain, mascot = (load_picture(tmp_path / share / "human_0000.png") for share in ("0", "1"))
-    assert (plain != mascot).any(-1).mean() > 0.1
+    train = {name: recordings[name] for name in TRAINING_MOTIONS}
+    write_clips(tmp_path, train, bodies=1, each=1, seed=3, mascots=1, width=64, height=96)
+    source = json.loads((tmp_path / "manifest.jsonl").read_text())["source"]
+    assert source.endswith("rescaled 0.75, dressed up 0, mascots 1")
+    who, _ = draw_somebody(body_model, np.random.default_rng(3), rescaled=0, dressed_up=0, mascots=1)
+    assert isinstance(who, Dressed) and set(who.costume.marks) == {0, 14, 15, 16, 17}
+
+
+def test_nothing_is_drawn_for_a_share_of_0(body_model):
+    """Clips of before there were costumes and mascots stay the same."""
+    ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
+    who, looks = draw_somebody(body_model, ours, rescaled=0.75, dressed_up=0, mascots=0)
+    assert theirs.random() < 0.75
+    other, others_looks = draw_rescaled(body_model, theirs)
+    assert looks == others_looks and ours.random() == theirs.random()
+    np.testing.assert_array_equal(who.pose(standing().rotations).vertices, other.pose(standing().rotations).vertices)
 
 
 @pytest.mark.parametrize("name", ["rescaled", "dressed_up", "mascots"])
