@@ -1,8 +1,7 @@
 """Checkpoints on disk, each whole or not there at all.
 
 A checkpoint is a folder `step-00001000` of safetensors files, one JSON file and a manifest with the size and sha256 of
-each. It is written under another name, flushed, and renamed; the file `latest` that names it is written last. A crash
-at any moment leaves the checkpoint before.
+each. It is written under another name, flushed, and renamed. A crash at any moment leaves the checkpoint before.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from torch import Tensor
 from animatex_core.atomic_file import OutputError, write_failure
 
 LOG = logging.getLogger(__name__)
-MANIFEST, STATE, LATEST = "manifest.json", "state.json", "latest"
+MANIFEST, STATE = "manifest.json", "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
 _PARTIAL, _ASIDE = ".partial-", "broken-"
 PIECE = 1 << 22
@@ -128,10 +127,6 @@ class Checkpoints:
             flush_folder(self.folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        pointer = self.folder / f"{_PARTIAL}{LATEST}"
-        write_file(pointer, self.path(step).name.encode())
-        os.replace(pointer, self.folder / LATEST)
-        flush_folder(self.folder)
 
     def _check_room(self, saved: Saved) -> None:
         """Before anything is written: half a checkpoint helps nobody and the disk is full then."""

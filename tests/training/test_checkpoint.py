@@ -34,7 +34,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
     path = store.save(7, saved(7))
     step, found = store.newest()
     assert step == 7 and same(found, saved(7))
-    assert (tmp_path / "checkpoints" / "latest").read_text() == path.name
+    assert [entry.name for entry in store.folder.iterdir()] == [path.name]
     assert not list(store.folder.glob(".partial*"))
 
 
@@ -207,13 +207,6 @@ def test_what_cannot_be_read_now_is_not_set_aside(tmp_path, monkeypatch, name):
         patch.setattr(checkpoint.Path, "read_text", fails)
         with pytest.raises(OSError, match="Input/output"):
             store.newest()
-    assert store.newest()[0] == 1
-
-
-def test_a_wrong_pointer_does_not_matter(tmp_path):
-    store = Checkpoints(tmp_path, 3)
-    store.save(1, saved(1))
-    (tmp_path / "latest").write_text("step-00000099")
     assert store.newest()[0] == 1
 
 
