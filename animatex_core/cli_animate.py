@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # the parser must not wait for torch
 
     from .motion import PoseExtractor
     from .pipeline import Job
+    from .pose.dwpose import DWPose
     from .pose.keypoints import PoseSequence
 
 LOG = logging.getLogger(__name__)
@@ -49,8 +51,9 @@ def _add_files(files: argparse._ArgumentGroup) -> None:
     files.add_argument(
         "--poses", type=Path, help="driving poses (OpenPose JSON) instead of reading them from the video"
     )
-    files.add_argument("--reference-pose", type=Path, help="pose of the picture (OpenPose JSON)")
-    files.add_argument("--detector", type=Path, help="DWPose person detector (yolox_l), to read poses from --video")
+    words = "pose of the picture (OpenPose JSON, `animate-x pose --image`); default: read from it where --align asks"
+    files.add_argument("--reference-pose", type=Path, help=words)
+    files.add_argument("--detector", type=Path, help="DWPose person detector (yolox_l), to read poses")
     files.add_argument("--pose-model", type=Path, help="DWPose pose network (dw-ll_ucoco_384)")
     files.add_argument("--out", type=Path, required=True, help=".mp4, .webm, .gif, or a folder for PNGs")
     files.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
@@ -150,8 +153,13 @@ def _check_files(options: argparse.Namespace) -> None:
             raise FileNotFoundError(f"{path}: {found} (--{name.replace('_', '-')})")
     if (options.detector is None) != (options.pose_model is None):
         raise ValueError("--detector and --pose-model go together: DWPose needs both files")
-    if options.detector is not None and (options.poses is not None or options.video is None):
-        raise ValueError("--detector and --pose-model read poses from --video, without --poses")
+    of_video = options.video is not None and options.poses is None
+    of_picture = options.align != "off" and options.reference_pose is None
+    if options.detector is not None and not (of_video or of_picture):
+        raise ValueError(
+            "--detector and --pose-model read poses from --video, without --poses, and the picture's for --align, "
+            "without --reference-pose"
+        )
 
 
 def _audio_start(job: Job) -> float:
@@ -211,18 +219,21 @@ def choose_dtype(precision: str, device: str) -> torch.dtype:
 
 
 def _extractor(options: argparse.Namespace, device: str) -> PoseExtractor | None:
-    """DWPose, opened when poses have to be read from the video."""
+    """DWPose, opened once, when poses have to be read from the video or the picture."""
     if options.detector is None:
         return None
 
-    def extract(frames: Iterable[np.ndarray], fps: float) -> PoseSequence:
+    @cache
+    def network() -> DWPose:
         from .pose.dwpose import DWPose
 
         # The pose networks know no other kinds; elsewhere they take what they find.
         place = device if device.startswith(("cpu", "cuda")) else "auto"
-        dwpose = DWPose.load(options.detector, options.pose_model, device=place)
+        return DWPose.load(options.detector, options.pose_model, device=place)
+
+    def extract(frames: Iterable[np.ndarray], fps: float) -> PoseSequence:
         with progress_bar("poses", "frame", quiet=options.quiet) as advance:
-            poses, report = dwpose.extract(frames, fps=fps, progress=advance)
+            poses, report = network().extract(frames, fps=fps, progress=advance)
         LOG.info("%s", report)
         return poses
 

@@ -1,9 +1,9 @@
-"""The command `animate-x pose`: the poses of a video as OpenPose JSON."""
+"""The command `animate-x pose`: the poses of a video, or the pose of a picture, as OpenPose JSON."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,17 @@ if TYPE_CHECKING:  # the parser must not wait for numpy
     Extracted = tuple[PoseSequence, ExtractionReport]
 
 BACKENDS = ("dwpose", "mediapipe")
+_OTHERS = {"dwpose": ("python",), "mediapipe": ("detector", "pose_model", "models", "device", "skip_detector")}
+_WHOLE = (0, 1, None, False)  # start, stride, frames and clean as they are when left out
 SHEET_COLUMNS = 8
 _CELL_WIDTH = 180  # pixels of a frame on the preview
 
 
 def add_pose(parser: argparse.ArgumentParser) -> None:
     """Give the parser the command's flags."""
-    parser.add_argument("--video", type=Path, required=True, help="video to read; one person of it is followed")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--video", type=Path, help="video to read; one person of it is followed")
+    source.add_argument("--image", type=Path, help="picture of a character to read, for --reference-pose of `animate`")
     parser.add_argument("--out", type=Path, required=True, help="the .json to write (OpenPose, pixels)")
     parser.add_argument("--overwrite", action="store_true", help="replace the outputs when they are there")
     parser.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0])
@@ -39,21 +43,22 @@ def add_pose(parser: argparse.ArgumentParser) -> None:
     dwpose.add_argument("--pose-model", type=Path, help="whole-body network (dw-ll_ucoco_384); default: looked for")
     dwpose.add_argument("--models", type=Path, help="folder to look in first; ComfyUI's, or its models folder, will do")
     dwpose.add_argument("--device", help="auto, cpu, cuda, cuda:1, tensorrt, directml; default: auto")
+    words = "take the whole picture for the person: drawings that the detector does not recognise"
+    dwpose.add_argument("--skip-detector", action="store_true", default=None, help=words)
     mediapipe = parser.add_argument_group("mediapipe")
     mediapipe.add_argument("--python", type=Path, help="interpreter of an environment with mediapipe==0.10.21")
     parser.set_defaults(run=run_pose)
 
 
 def run_pose(options: argparse.Namespace) -> None:
-    """Read the poses of the video, clean them when asked, and write them. Whatever fails, nothing is written."""
+    """Read the poses of a video or picture, clean them when asked, write them. Whatever fails, nothing is written."""
     from .contact_sheet import save_picture
     from .pose.clean import clean
     from .pose.io import save_openpose
-    from .video import open_video
 
     _check(options)
     extract = {"dwpose": _by_dwpose, "mediapipe": _by_mediapipe}[options.backend]
-    fps = open_video(options.video, isolated=True).fps / options.stride
+    fps = _fps(options)
     with progress_bar("poses", "frame", quiet=options.quiet) as progress:
         poses, report = extract(options, fps, progress)
     say(str(report))
@@ -65,7 +70,8 @@ def run_pose(options: argparse.Namespace) -> None:
     save_openpose(options.out, poses)
     if sheet is not None:
         save_picture(options.preview, sheet, overwrite=options.overwrite)
-    say(f"{options.out}: {len(poses)} frames of {poses.width}x{poses.height}, {poses.fps:g} fps")
+    told = f"{len(poses)} frames of {poses.width}x{poses.height}, {fps:g} fps" if fps else "the pose of the picture"
+    say(f"{options.out}: {told if poses.present.any() else 'nobody was found'}")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -78,10 +84,12 @@ def _check(options: argparse.Namespace) -> None:
         if path.suffix.lower() != ending:
             raise OutputError(f"{path}: this output is written as {ending}")
         check_output(path, overwrite=options.overwrite)
-    others = {"dwpose": ("python",), "mediapipe": ("detector", "pose_model", "models", "device")}[options.backend]
-    strange = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name) is not None]
+    strange = [f"--{name.replace('_', '-')}" for name in _OTHERS[options.backend] if getattr(options, name) is not None]
     if strange:
         raise ValueError(f"{', '.join(strange)}: not a flag of --backend {options.backend}")
+    of_video = (options.start, options.stride, options.frames, options.clean)
+    if options.image is not None and of_video != _WHOLE:
+        raise ValueError("--start, --stride, --frames, --clean: flags of --video; a picture is one frame as it is")
     for name, value, least in (
         ("start", options.start, 0),
         ("stride", options.stride, 1),
@@ -91,18 +99,32 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
 
 
-def _by_dwpose(options: argparse.Namespace, fps: float, progress: Advance) -> Extracted:
-    from .pose.dwpose import DWPose
+def _fps(options: argparse.Namespace) -> float | None:
+    """Of the frames that are read; none of a picture."""
+    from .video import open_video
+
+    return None if options.video is None else open_video(options.video, isolated=True).fps / options.stride
+
+
+def _frames(options: argparse.Namespace, stride: int, count: int | None) -> Iterator[np.ndarray]:
+    """The frames of the video, [H, W, 3] uint8 RGB, or the picture as the only one."""
+    from .pictures import load_picture
     from .video import read_frames
+
+    if options.video is None:
+        return iter([load_picture(options.image)])
+    return read_frames(options.video, start=options.start, stride=stride, count=count, isolated=True)
+
+
+def _by_dwpose(options: argparse.Namespace, fps: float | None, progress: Advance) -> Extracted:
+    from .pose.dwpose import DWPose
 
     dwpose = DWPose.load(*_pose_files(options), device=options.device or "auto")
-    frames = read_frames(options.video, start=options.start, stride=options.stride, count=options.frames, isolated=True)
-    return dwpose.extract(frames, fps=fps, progress=progress)
+    frames = _frames(options, options.stride, options.frames)
+    return dwpose.extract(frames, fps=fps, skip_detector=bool(options.skip_detector), progress=progress)
 
 
-def _by_mediapipe(options: argparse.Namespace, fps: float, progress: Advance) -> Extracted:
-    from .video import read_frames
-
+def _by_mediapipe(options: argparse.Namespace, fps: float | None, progress: Advance) -> Extracted:
     try:
         from .pose import mediapipe_backend
     except ModuleNotFoundError as error:
@@ -111,7 +133,7 @@ def _by_mediapipe(options: argparse.Namespace, fps: float, progress: Advance) ->
             "dwpose, or this command from the sources of Animate-X (git clone, then pip install .)"
         ) from error
     through = None if options.frames is None else (options.frames - 1) * options.stride + 1
-    frames = read_frames(options.video, start=options.start, count=through, isolated=True)
+    frames = _frames(options, 1, through)
     return mediapipe_backend.extract(frames, options.python, stride=options.stride, fps=fps, progress=progress)
 
 
@@ -162,15 +184,14 @@ class _SomeFrames(Sequence[Any]):
 
 
 def _preview(options: argparse.Namespace, poses: PoseSequence) -> np.ndarray:
-    """Some frames of the video, and the poses drawn over them; the video is read again, so that few are held."""
+    """Some frames, and the poses drawn over them; the video is read again, so that few are held."""
     import numpy as np
 
     from .contact_sheet import contact_sheet
     from .pose.draw import draw_poses
-    from .video import read_frames
 
     wanted = np.linspace(0, len(poses) - 1, SHEET_COLUMNS).round().astype(int).tolist()
-    frames = read_frames(options.video, start=options.start, stride=options.stride, count=len(poses), isolated=True)
+    frames = _frames(options, options.stride, len(poses))
     seen = {index: frame for index, frame in enumerate(frames) if index in wanted}
     one = {index: poses.frames(slice(index, index + 1)) for index in seen}
     drawn = {i: draw_poses(one[i], palette="openpose", stick="scaled", background=seen[i])[0] for i in seen}

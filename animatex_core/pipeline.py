@@ -70,16 +70,23 @@ def prepare(
 ) -> Prepared:
     """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder.
 
+    extract: reads the poses of a video that comes without them, and of the reference where the motion is fitted to it.
     motion: instead of the job's video and poses. drawn: the poses of the pose pictures where they are not those that
     the IPI reads, as after EPI: as many frames as the motion has. Without them the settings' `align` fits the motion.
     """
     settings = job.settings
-    if settings.align != "off" and drawn is None and job.reference_pose is None:
-        raise ValueError("to fit the motion to the character, its pose is needed: --reference-pose FILE.json")
+    fitting = settings.align != "off" and drawn is None
+    if fitting and job.reference_pose is None and extract is None:
+        raise ValueError(
+            "to fit the motion to the character, its pose is needed: --reference-pose FILE.json, which "
+            f"`animate-x pose --image {job.reference}` writes, or DWPose's two files (--detector, --pose-model)"
+        )
     config = check_networks(job.model, job.clip, job.vae)
     reference = load_picture(job.reference)
     height, width = reference.shape[:2]
     reference_pose = _load_reference_pose(job, width, height)
+    if fitting and job.reference_pose is None and extract is not None:
+        reference_pose = _found_pose(reference, extract)
     motion = load_motion(job.video, job.poses, settings, extract) if motion is None else motion
     source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
@@ -110,7 +117,7 @@ def _drawn(motion: Motion, given: PoseSequence | None, anchor: PoseSequence | No
     """The motion that is drawn: as given, or fitted to the character's pose where the settings say so."""
     if given is None and settings.align != "off":
         if anchor is None:
-            LOG.warning("The reference has no pose: the motion drives as it is, not fitted.")
+            LOG.warning("Nobody was found in the reference: the motion drives as it is, not fitted.")
             return motion
         done = realign(motion.poses, anchor, mode=settings.align, drop_absent=settings.drop_absent)
         LOG.info("%s", done.summary())
@@ -132,6 +139,12 @@ def _load_reference_pose(job: Job, width: int, height: int) -> PoseSequence | No
         LOG.warning("%s: no person in it; going on as without a pose of the reference", job.reference_pose)
         return None
     return pose
+
+
+def _found_pose(reference: np.ndarray, extract: PoseExtractor) -> PoseSequence | None:
+    """The pose of the reference picture [H, W, 3] as the extractor sees it, or None when it sees nobody."""
+    pose = extract([reference], 1.0).person(0)
+    return pose if pose.present.any() else None
 
 
 def _reference_keypoints(pose: PoseSequence | None, source: IPISource) -> Tensor | None:

@@ -140,6 +140,21 @@ def test_the_tracker_sees_the_frames_between_those_that_are_kept(command, interp
 
 
 @needs_shebang
+def test_a_picture_has_one_pose_and_no_rate(interpreter, tmp_path, capsys):
+    for grey in (200, 20):
+        Image.new("RGB", (WIDTH, HEIGHT), (grey,) * 3).save(tmp_path / f"{grey}.png")
+        paths = ["--image", str(tmp_path / f"{grey}.png"), "--out", str(tmp_path / f"{grey}.json")]
+        python = ["--backend", "mediapipe", "--python", str(interpreter(HONEST))]
+        assert cli.main(["pose", *paths, *python, "--preview", str(tmp_path / f"{grey}-sheet.png")]) == 0
+    poses = load_openpose(tmp_path / "200.json")
+    assert (len(poses), poses.width, poses.height, poses.fps) == (1, WIDTH, HEIGHT, None)
+    np.testing.assert_allclose(poses.points[0, 0, 0], (20, 40), rtol=1e-6)
+    assert not load_openpose(tmp_path / "20.json").present.any()
+    said = capsys.readouterr().out
+    assert "200.json: the pose of the picture" in said and "20.json: nobody was found" in said
+
+
+@needs_shebang
 @pytest.mark.parametrize("kind", FAILURES)
 def test_a_worker_that_fails_is_one_message_and_no_file(kind, command, interpreter, tmp_path, capsys):
     body, said = FAILURES[kind]
@@ -238,6 +253,13 @@ def test_a_node_pack_without_the_backend_says_so(command, monkeypatch, capsys):
     assert "--backend dwpose" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flags", [["--start", "1"], ["--stride", "2"], ["--frames", "1"], ["--clean"]])
+def test_flags_of_a_video_are_none_of_a_picture(flags, tmp_path, capsys):
+    given = ["--image", str(tmp_path / "bear.png"), "--out", str(tmp_path / "out.json"), *flags]
+    assert cli.main(["pose", *given]) == 1
+    assert "flags of --video; a picture is one frame as it is" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -245,6 +267,7 @@ def test_a_node_pack_without_the_backend_says_so(command, monkeypatch, capsys):
         (["--preview", "x.jpg"], "x.jpg: this output is written as .png"),
         (["--python", "p"], "--python: not a flag of --backend dwpose"),
         (["--backend", "mediapipe", "--models", "m"], "--models: not a flag of --backend mediapipe"),
+        (["--backend", "mediapipe", "--skip-detector"], "--skip-detector: not a flag of --backend mediapipe"),
         (["--stride", "0"], "--stride must be at least 1, got 0"),
         (["--frames", "0"], "--frames must be at least 1, got 0"),
         (["--video", "nowhere.mp4"], "nowhere.mp4"),
@@ -285,6 +308,13 @@ def test_dwpose_with_networks_found_in_comfyuis_folders(command, tmp_path, capsy
     assert "3 frames in" in said and "without a detected person" in said and "smooth" in said
     chosen[1] = comfyui / "models"  # its models folder alone does as well
     assert cli.main(command(*chosen)) == 0
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "bear.png")
+    picture = ["pose", "--image", tmp_path / "bear.png", "--out", tmp_path / "bear.json", "--models", comfyui]
+    assert cli.main([*map(str, picture), "--device", "cpu"]) == 0
+    assert cli.main([*map(str, picture), "--device", "cpu", "--skip-detector", "--overwrite"]) == 0
+    poses, said = load_openpose(tmp_path / "bear.json"), capsys.readouterr().out
+    assert (len(poses), poses.width, poses.fps) == (1, WIDTH, None) and poses.present.all()
+    assert said.count("without a detected person") == 1 + 1  # of the video before, and of the picture
 
 
 def landmarks(count, seed, **changes):

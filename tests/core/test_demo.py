@@ -10,7 +10,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from animatex_core import cli, demo, included, pipeline
+from animatex_core.pictures import load_picture
 from animatex_core.pose.io import load_openpose, save_openpose
+from animatex_core.pose.keypoints import empty
 from animatex_core.pose.realign import realign
 from animatex_core.pose.skeleton import part_points
 from animatex_core.provenance import read_metadata
@@ -79,6 +81,25 @@ def test_parts_that_the_character_lacks_are_not_drawn_where_that_is_asked(quick,
 def test_fitting_needs_the_characters_pose(quick):
     with pytest.raises(ValueError, match="--reference-pose"):
         pipeline.prepare(replace(demo.demo_job("bear"), reference_pose=None))
+
+
+def test_without_the_characters_pose_it_is_read_from_the_picture(quick, caplog):
+    job = demo.demo_job("bear")
+    bare, calls = replace(job, reference_pose=None), []
+
+    def extract(frames, fps):
+        calls.append([frame.shape for frame in frames])
+        return load_openpose(job.reference_pose)
+
+    found, told = pipeline.prepare(bare, extract), pipeline.prepare(job, extract)
+    assert calls == [[load_picture(job.reference).shape]]  # not where the pose is given
+    assert found.drawn.poses.points.tobytes() == told.drawn.poses.points.tobytes()
+    assert found.inputs.reference_keypoints.equal(told.inputs.reference_keypoints)
+    pipeline.prepare(replace(bare, settings=replace(job.settings, align="off")), extract)
+    assert len(calls) == 1
+    nobody = pipeline.prepare(bare, lambda frames, fps: empty(1, 64, 96))
+    assert "Nobody was found in the reference" in caplog.text
+    np.testing.assert_array_equal(nobody.drawn.poses.points, load_openpose(job.poses).person(0).points)
 
 
 @pytest.mark.parametrize("name", included.character_names())
