@@ -19,7 +19,7 @@ from .video import write_video
 from .weights import load_model
 
 # The dance has no video. The mini model's IPI reads the drawn poses instead: where it reads the reference, the hare
-# stays where it stands.
+# is less clean (docs/mini.md).
 SETTINGS = replace(included.MINI_SETTINGS, align="character", ipi_source="poses", seed=1)
 
 

@@ -159,9 +159,7 @@ def _lift(body: Figure, middle: np.ndarray, seen: np.ndarray, across: np.ndarray
 def trunk_of(body: Figure, points: np.ndarray, lengths: np.ndarray, by: Measures) -> np.ndarray:
     """From the neck to the middle of the hips [F, P], as neighbouring frames have it where they are hidden.
 
-    See `Measures` for who has none.
-
-    points: [F, P, 130], those of the body or where they went.
+    points: [F, P, 130], those of the body or where they went. For who has no hips see `Measures`.
     """
     right, left = (body.present[..., hip] for hip in _HIPS)
     across = np.where(right & left, points[..., RIGHT_HIP] - points[..., LEFT_HIP], 0)
