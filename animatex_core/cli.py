@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=words, description=words, parents=[common])
 
     add_animate(command("animate", "animate a picture"))
-    add_pose(command("pose", "a video -> its poses (OpenPose JSON)"))
+    add_pose(command("pose", "a video or picture -> its poses (OpenPose JSON)"))
     _add_convert(command("convert", "released weights (.pth, .ckpt, .bin) -> one .safetensors"))
     inspect = command("inspect", "say what a weights file is, and what it lacks")
     inspect.add_argument("file", type=Path, nargs="+")

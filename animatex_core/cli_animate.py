@@ -7,13 +7,13 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from . import included
 from .choices import STEP_PRESETS, AlignMode, FitMode, IPISource, ReferenceMode
 from .cli_output import first_line, progress_bar, say
+from .cli_pose import UNSEEN
 from .settings import Settings
 
 if TYPE_CHECKING:  # the parser must not wait for torch
@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # the parser must not wait for torch
 
     from .motion import PoseExtractor
     from .pipeline import Job
-    from .pose.dwpose import DWPose
     from .pose.keypoints import PoseSequence
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def _add_files(files: argparse._ArgumentGroup) -> None:
     files.add_argument(
         "--poses", type=Path, help="driving poses (OpenPose JSON) instead of reading them from the video"
     )
-    words = "pose of the picture (OpenPose JSON, `animate-x pose --image`); default: read from it where --align asks"
+    words = "pose of the picture (OpenPose JSON, `animate-x pose --image`); default: by DWPose, where it is needed"
     files.add_argument("--reference-pose", type=Path, help=words)
     files.add_argument("--detector", type=Path, help="DWPose person detector (yolox_l), to read poses")
     files.add_argument("--pose-model", type=Path, help="DWPose pose network (dw-ll_ucoco_384)")
@@ -76,7 +75,7 @@ def _add_clip(clip: argparse._ArgumentGroup) -> None:
         "--align",
         choices=get_args(AlignMode),
         default=default.align,
-        help="fit the motion to the body in --reference-pose (EPI): every bone and the head as one (character), every "
+        help="fit the motion to the body in the picture (EPI): every bone and the head as one (character), every "
         "bone (full), or the whole figure (similarity); default: off",
     )
     words = "with --align: without the parts (arms, legs, hands, ears ...) that the pose of the reference lacks"
@@ -154,11 +153,12 @@ def _check_files(options: argparse.Namespace) -> None:
     if (options.detector is None) != (options.pose_model is None):
         raise ValueError("--detector and --pose-model go together: DWPose needs both files")
     of_video = options.video is not None and options.poses is None
-    of_picture = options.align != "off" and options.reference_pose is None
+    needed = options.align != "off" or options.reference_mode != "released"
+    of_picture = needed and options.reference_pose is None
     if options.detector is not None and not (of_video or of_picture):
         raise ValueError(
-            "--detector and --pose-model read poses from --video, without --poses, and the picture's for --align, "
-            "without --reference-pose"
+            "--detector and --pose-model read poses from --video, without --poses, and the picture's for --align and "
+            "--reference-mode, without --reference-pose"
         )
 
 
@@ -219,21 +219,20 @@ def choose_dtype(precision: str, device: str) -> torch.dtype:
 
 
 def _extractor(options: argparse.Namespace, device: str) -> PoseExtractor | None:
-    """DWPose, opened once, when poses have to be read from the video or the picture."""
+    """DWPose, opened when poses have to be read from the video or the picture, and let go of after each."""
     if options.detector is None:
         return None
 
-    @cache
-    def network() -> DWPose:
+    def extract(frames: Iterable[np.ndarray], fps: float | None) -> PoseSequence:
         from .pose.dwpose import DWPose
 
         # The pose networks know no other kinds; elsewhere they take what they find.
         place = device if device.startswith(("cpu", "cuda")) else "auto"
-        return DWPose.load(options.detector, options.pose_model, device=place)
-
-    def extract(frames: Iterable[np.ndarray], fps: float) -> PoseSequence:
+        dwpose = DWPose.load(options.detector, options.pose_model, device=place)
         with progress_bar("poses", "frame", quiet=options.quiet) as advance:
-            poses, report = network().extract(frames, fps=fps, progress=advance)
+            poses, report = dwpose.extract(frames, fps=fps, progress=advance)
+        if fps is None and report.without_box:
+            LOG.warning("%s: %s", options.image, UNSEEN)
         LOG.info("%s", report)
         return poses
 

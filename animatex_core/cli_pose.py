@@ -19,7 +19,10 @@ if TYPE_CHECKING:  # the parser must not wait for numpy
     Extracted = tuple[PoseSequence, ExtractionReport]
 
 BACKENDS = ("dwpose", "mediapipe")
-_OTHERS = {"dwpose": ("python",), "mediapipe": ("detector", "pose_model", "models", "device", "skip_detector")}
+_OTHERS = {"dwpose": ("python",), "mediapipe": ("detector", "pose_model", "models", "device")}
+UNSEEN = (
+    "no person was detected, so the whole picture was read as one: look at its pose (animate-x pose --image, --preview)"
+)
 _WHOLE = (0, 1, None, False)  # start, stride, frames and clean as they are when left out
 SHEET_COLUMNS = 8
 _CELL_WIDTH = 180  # pixels of a frame on the preview
@@ -43,8 +46,6 @@ def add_pose(parser: argparse.ArgumentParser) -> None:
     dwpose.add_argument("--pose-model", type=Path, help="whole-body network (dw-ll_ucoco_384); default: looked for")
     dwpose.add_argument("--models", type=Path, help="folder to look in first; ComfyUI's, or its models folder, will do")
     dwpose.add_argument("--device", help="auto, cpu, cuda, cuda:1, tensorrt, directml; default: auto")
-    words = "take the whole picture for the person: drawings that the detector does not recognise"
-    dwpose.add_argument("--skip-detector", action="store_true", default=None, help=words)
     mediapipe = parser.add_argument_group("mediapipe")
     mediapipe.add_argument("--python", type=Path, help="interpreter of an environment with mediapipe==0.10.21")
     parser.set_defaults(run=run_pose)
@@ -72,6 +73,8 @@ def run_pose(options: argparse.Namespace) -> None:
         save_picture(options.preview, sheet, overwrite=options.overwrite)
     told = f"{len(poses)} frames of {poses.width}x{poses.height}, {fps:g} fps" if fps else "the pose of the picture"
     say(f"{options.out}: {told if poses.present.any() else 'nobody was found'}")
+    if fps is None and report.without_box:
+        say(f"{options.image}: {UNSEEN}")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -100,10 +103,15 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _fps(options: argparse.Namespace) -> float | None:
-    """Of the frames that are read; none of a picture."""
+    """Of the frames that are read; none of a picture. Raises OSError or ValueError for what cannot be read."""
+    if options.video is None:
+        from .pictures import load_picture
+
+        load_picture(options.image)
+        return None
     from .video import open_video
 
-    return None if options.video is None else open_video(options.video, isolated=True).fps / options.stride
+    return open_video(options.video, isolated=True).fps / options.stride
 
 
 def _frames(options: argparse.Namespace, stride: int, count: int | None) -> Iterator[np.ndarray]:
@@ -121,7 +129,7 @@ def _by_dwpose(options: argparse.Namespace, fps: float | None, progress: Advance
 
     dwpose = DWPose.load(*_pose_files(options), device=options.device or "auto")
     frames = _frames(options, options.stride, options.frames)
-    return dwpose.extract(frames, fps=fps, skip_detector=bool(options.skip_detector), progress=progress)
+    return dwpose.extract(frames, fps=fps, progress=progress)
 
 
 def _by_mediapipe(options: argparse.Namespace, fps: float | None, progress: Advance) -> Extracted:
@@ -195,5 +203,6 @@ def _preview(options: argparse.Namespace, poses: PoseSequence) -> np.ndarray:
     seen = {index: frame for index, frame in enumerate(frames) if index in wanted}
     one = {index: poses.frames(slice(index, index + 1)) for index in seen}
     drawn = {i: draw_poses(one[i], palette="openpose", stick="scaled", background=seen[i])[0] for i in seen}
-    rows = {name: _SomeFrames(len(poses), held) for name, held in (("video", seen), ("poses", drawn))}
-    return contact_sheet(rows, SHEET_COLUMNS, (_CELL_WIDTH, round(_CELL_WIDTH * poses.height / poses.width)))
+    named = (("video" if options.video else "picture", seen), ("poses", drawn))
+    rows = {name: _SomeFrames(len(poses), held) for name, held in named}
+    return contact_sheet(rows, SHEET_COLUMNS, (_CELL_WIDTH, max(1, round(_CELL_WIDTH * poses.height / poses.width))))

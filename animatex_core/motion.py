@@ -23,8 +23,9 @@ DEFAULT_FPS = 8.0  # of the released program, where neither poses nor video say
 CLIP_SIDE = 224
 SAME_RATE, SAME_SHAPE = 0.01, 0.02  # poses and video of one clip differ by less, relatively
 
-# Keypoints of video frames (uint8 RGB [H, W, 3], every one of them, one after the other) at a frame rate.
-PoseExtractor = Callable[[Iterable[np.ndarray], float], PoseSequence]
+# Keypoints of video frames (uint8 RGB [H, W, 3], every one of them, one after the other) at a frame rate, or of a
+# picture, without one.
+PoseExtractor = Callable[[Iterable[np.ndarray], float | None], PoseSequence]
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def prepare(
 ) -> Prepared:
     """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder.
 
-    extract: reads the poses of a video that comes without them, and of the reference where the motion is fitted to it.
+    extract: reads the poses of a video that comes without them, and that of a reference without one where it is needed:
+    the motion is fitted to it, or the reference mode draws it.
     motion: instead of the job's video and poses. drawn: the poses of the pose pictures where they are not those that
     the IPI reads, as after EPI: as many frames as the motion has. Without them the settings' `align` fits the motion.
     """
@@ -78,16 +79,16 @@ def prepare(
     fitting = settings.align != "off" and drawn is None
     if fitting and job.reference_pose is None and extract is None:
         raise ValueError(
-            "to fit the motion to the character, its pose is needed: --reference-pose FILE.json, which "
-            f"`animate-x pose --image {job.reference}` writes, or DWPose's two files (--detector, --pose-model)"
+            "to fit the motion to the character, its pose is needed: --reference-pose FILE.json (made by "
+            "`animate-x pose --image PICTURE --out FILE.json`), or DWPose's two files: --detector and --pose-model"
         )
     config = check_networks(job.model, job.clip, job.vae)
     reference = load_picture(job.reference)
     height, width = reference.shape[:2]
     reference_pose = _load_reference_pose(job, width, height)
-    if fitting and job.reference_pose is None and extract is not None:
-        reference_pose = _found_pose(reference, extract)
     motion = load_motion(job.video, job.poses, settings, extract) if motion is None else motion
+    if extract is not None and job.reference_pose is None and (fitting or settings.reference_mode != "released"):
+        reference_pose = _found_pose(reference, extract)
     source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
     fitted = fit.apply(reference)
@@ -143,7 +144,7 @@ def _load_reference_pose(job: Job, width: int, height: int) -> PoseSequence | No
 
 def _found_pose(reference: np.ndarray, extract: PoseExtractor) -> PoseSequence | None:
     """The pose of the reference picture [H, W, 3] as the extractor sees it, or None when it sees nobody."""
-    pose = extract([reference], 1.0).person(0)
+    pose = extract([reference], None).person(0)
     return pose if pose.present.any() else None
 
 

@@ -334,6 +334,10 @@ def test_every_path_is_that_of_a_file(name, found, arguments, tmp_path, capsys):
         (["--drop-absent"], "it needs align character, full or similarity"),
         (["--detector", "{file}"], "--detector and --pose-model go together"),
         (["--detector", "{file}", "--pose-model", "{file}"], "without --poses"),
+        (
+            ["--detector", "{file}", "--pose-model", "{file}", "--align", "full", "--reference-pose", "{file}"],
+            "without",
+        ),
     ],
 )
 def test_flags_that_do_not_fit_together_are_said(flags, said, arguments, small_files, capsys):

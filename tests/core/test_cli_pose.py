@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animatex_core import cli
+from animatex_core import cli, cli_animate
 from animatex_core.pose import mediapipe_backend
 from animatex_core.pose.draw import draw_poses
 from animatex_core.pose.io import from_pose_keypoint, load_openpose
@@ -267,7 +267,6 @@ def test_flags_of_a_video_are_none_of_a_picture(flags, tmp_path, capsys):
         (["--preview", "x.jpg"], "x.jpg: this output is written as .png"),
         (["--python", "p"], "--python: not a flag of --backend dwpose"),
         (["--backend", "mediapipe", "--models", "m"], "--models: not a flag of --backend mediapipe"),
-        (["--backend", "mediapipe", "--skip-detector"], "--skip-detector: not a flag of --backend mediapipe"),
         (["--stride", "0"], "--stride must be at least 1, got 0"),
         (["--frames", "0"], "--frames must be at least 1, got 0"),
         (["--video", "nowhere.mp4"], "nowhere.mp4"),
@@ -311,10 +310,36 @@ def test_dwpose_with_networks_found_in_comfyuis_folders(command, tmp_path, capsy
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "bear.png")
     picture = ["pose", "--image", tmp_path / "bear.png", "--out", tmp_path / "bear.json", "--models", comfyui]
     assert cli.main([*map(str, picture), "--device", "cpu"]) == 0
-    assert cli.main([*map(str, picture), "--device", "cpu", "--skip-detector", "--overwrite"]) == 0
     poses, said = load_openpose(tmp_path / "bear.json"), capsys.readouterr().out
     assert (len(poses), poses.width, poses.fps) == (1, WIDTH, None) and poses.present.all()
-    assert said.count("without a detected person") == 1 + 1  # of the video before, and of the picture
+    assert "bear.json: the pose of the picture" in said and "bear.png: no person was detected, so the whole" in said
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_animate_reads_the_pose_of_its_picture_and_says_where_nobody_is_detected(tmp_path, caplog):
+    pytest.importorskip("onnx", reason='pip install "animate-x[dev]"')
+    from tests.parity.networks import Detector, Pose, write_torchscript
+
+    files = SimpleNamespace(
+        detector=tmp_path / "yolox_l.torchscript.pt", pose_model=tmp_path / "dw.torchscript.pt", quiet=True,
+        image=Path("bear.png"),
+    )  # fmt: skip
+    write_torchscript(files.detector, Detector([], WIDTH, HEIGHT), (1, 640, 640))
+    write_torchscript(files.pose_model, Pose(), (1, 384, 288))
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    extract = cli_animate._extractor(files, "cpu")
+    assert len(extract([picture, picture], 8.0)) == 2 and "no person was detected" not in caplog.text
+    pose = extract([picture], None)
+    assert (len(pose), pose.fps) == (1, None)
+    assert "bear.png: no person was detected, so the whole picture was read as one" in caplog.text
+
+
+def test_a_picture_that_cannot_be_read_is_said_before_networks_are_looked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("text.png").write_text("no picture")
+    for name in ("nowhere.png", "text.png"):
+        assert cli.main(["pose", "--image", name, "--out", "out.json"]) == 1
+        assert name in capsys.readouterr().err and not Path("out.json").exists()
 
 
 def landmarks(count, seed, **changes):

@@ -95,6 +95,8 @@ def test_paper_mode_feeds_latent_and_pose_instead_of_the_picture(job, tmp_path, 
     found = pipeline.prepare(with_pose).inputs
     assert found.reference_pose.shape == (1, 3, 96, 64) and found.reference_pose.max() > 0.5
     assert found.reference_keypoints.shape == (1, 2, 18)
+    read = pipeline.prepare(replace(job, settings=settings), lambda frames, fps: pose).inputs
+    assert torch.equal(read.reference_pose, found.reference_pose)
     both = pipeline.prepare(replace(with_pose, settings=replace(SMALL, reference_mode="both"))).inputs
     assert both.reference is not None and torch.equal(both.reference_latent, found.reference_latent)
 
