@@ -142,6 +142,12 @@ def test_poses_are_found_and_screened(tmp_path, capsys):
     assert open_set(folder).scored == ("case1",) and "case0: not scored: rejected" in capsys.readouterr().out
     assert bench("build", "poses", folder, "--by-rules", "case0", "--reject", "case0") == 1
     assert "in two: case0" in capsys.readouterr().err
+    kept = (folder / "screening.json").read_bytes()
+    for broken in (b"{", b"[]", b'{"cases": 3}', b'{"cases": {"case0": 3}}'):
+        (folder / "screening.json").write_bytes(broken)
+        assert bench("build", "poses", folder) == 1 and (folder / "screening.json").read_bytes() == broken
+        assert "screening.json: not what this command writes" in capsys.readouterr().err
+    (folder / "screening.json").write_bytes(kept)
     assert bench("build", "poses", folder, "--jitter", 9, "--most", 1, "--by-rules", "case0,case1") == 0
     assert open_set(folder).scored == ("case0",)
 

@@ -91,9 +91,20 @@ def _by_hand(found: CaseSet, said: Mapping[str, Sequence[str]]) -> dict[str, str
     wrong = {name for name in named if name not in found.cases or named.count(name) > 1}
     if wrong:
         raise ValueError(f"accept, reject, by rules: no case of {found.folder}, or in two: {', '.join(sorted(wrong))}")
-    before = _read(found.folder / "screening.json").get("cases", {})
-    decided = {name: record["by hand"] for name, record in before.items() if "by hand" in record}
-    return decided | {name: word for word, names in said.items() for name in names}
+    return _decided(found.folder / "screening.json") | {name: word for word, names in said.items() for name in names}
+
+
+def _decided(path: Path) -> dict[str, str]:
+    """What screening.json of a run before says of cases by hand. Raises ValueError where it cannot be understood."""
+    if not path.is_file():
+        return {}
+    try:
+        return {name: record["by hand"] for name, record in read_json(path)["cases"].items() if "by hand" in record}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not what this command writes ({error}); what was accepted and rejected by hand stands in it: "
+            "mend it, or move it away and say that again"
+        ) from error
 
 
 def _judge(found: CaseSet, name: str, extraction: Extraction | None, rules: Rules, again: bool) -> dict[str, Any]:
