@@ -336,7 +336,7 @@ def test_every_path_is_that_of_a_file(name, found, arguments, tmp_path, capsys):
         (["--detector", "{file}", "--pose-model", "{file}"], "without --poses"),
         (
             ["--detector", "{file}", "--pose-model", "{file}", "--align", "full", "--reference-pose", "{file}"],
-            "without",
+            "for --align and --reference-mode, without --reference-pose",
         ),
     ],
 )
