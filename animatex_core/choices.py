@@ -17,7 +17,7 @@ ReferenceMode = Literal["released", "paper", "both"]
 IPISource = Literal["video", "poses", "reference", "off"]
 
 # How poses are fitted to the character before they are drawn (`pose.realign`): not at all, as a whole, bone by bone,
-# bone by bone with the head as one piece.
+# bone by bone with trunk and head in pieces of their own.
 AlignMode = Literal["off", "similarity", "full", "character"]
 
 STEPS = 1000  # of the diffusion

@@ -1,10 +1,10 @@
-"""The head as one piece: where a character's face goes when its head is not built like a person's.
+"""The head as one piece: how heads are measured and compared. Where a character's face goes is in `face`.
 
 A bone that keeps its direction is right for limbs, which a character holds as the driver does. It is wrong for a face:
 how far a nose moves aside when a head turns is the size of the head, not the length of the neck. So a head is taken
 apart into what carries it (from the neck to the middle between the ears) and what it is (nose, eyes and ears about that
 middle), and each has a ratio of its own, anchor over driver. A face that is on a body, as an object's is, has no neck
-to follow and stays where it is on the trunk. Where driver or anchor has no ears, the middle is between the eyes.
+to follow. Where driver or anchor has no ears, the middle is between the eyes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from .figure import Figure
 from .gaps import interpolate_frames
-from .keypoints import FACE
 from .proportions import quantile_of_valid
 from .skeleton import (
     FACE_COLUMN,
@@ -30,16 +29,18 @@ from .skeleton import (
     RIGHT_HIP,
     RIGHT_SHOULDER,
 )
+from .trunk import pieces_of
 
 # The points that move as one; those of the face go with the nose.
 HEAD = (NOSE, RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
 _EARS, _EYES, _HIPS = [RIGHT_EAR, LEFT_EAR], [RIGHT_EYE, LEFT_EYE], [RIGHT_HIP, LEFT_HIP]
 # From ear to ear in units of eye to eye: a person's, and between what bounds a clip is believed.
-_EARS_TO_EYES, _BELIEVED = 2.3, (1.0, 6.0)
+EARS_TO_EYES, _BELIEVED = 2.3, (1.0, 6.0)
 # From ear to ear in units of how far the nose is before them. A head seen from the side shows its depth, not its width.
 _EARS_TO_DEPTH = 1.5
-# A face whose middle is less than this share of the trunk above the neck is on the body.
-_ON_BODY = 0.1
+# A head is about a ball on a neck: its middle is half its width above it, and a person's more than the whole. A face
+# whose middle is less than this share of its width above the neck is on the body.
+_ON_BODY = 0.4
 # And one that is farther than this aside of the trunk is not: whose trunk lies flat, as on four legs, has a neck.
 _BESIDE = 0.25
 _LONG = 0.9  # the quantile that is a length, as in `proportions`
@@ -53,6 +54,7 @@ class Head:
     eyes: from the left to the right one; 0 where not both_eyes, [F, P] bool.
     carry: [P] float32, length from neck to middle. ear_width, eye_width: [P] float32; 0 where never seen.
     place: [P] complex64, the middle from the neck, over the trunk; known where placed, [P] bool.
+    trunk: [F, P] complex64, from the neck to the middle of the hips.
     """
 
     middle: np.ndarray
@@ -64,11 +66,19 @@ class Head:
     eye_width: np.ndarray
     place: np.ndarray
     placed: np.ndarray
+    trunk: np.ndarray
+
+    @property
+    def width(self) -> np.ndarray:
+        """From ear to ear, [P] float32: by the ears, else as the eyes let expect."""
+        return np.where(self.ear_width > 0, self.ear_width, EARS_TO_EYES * self.eye_width)
 
     @property
     def on_body(self) -> np.ndarray:
         """Whose face is on the trunk and not beside it, [P] bool; the trunk points away from the neck."""
-        return self.placed & (-np.real(self.place) < _ON_BODY) & (np.abs(np.imag(self.place)) < _BESIDE)
+        long = quantile_of_valid(np.abs(self.trunk).T, self.seen.T, 0.5)
+        low = -np.real(self.place) * long < _ON_BODY * self.width
+        return self.placed & low & (np.abs(np.imag(self.place)) < _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,9 @@ def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = 
     middle = np.where(right, z[..., RIGHT_EAR] - half, z[..., LEFT_EAR] + half)
     middle = np.where(by.ears, middle, z[..., _EYES].mean(-1))
     seen = np.where(by.ears, right | left, both_eyes) & body.known[..., NECK]
-    place, placed = _on_trunk(body, middle, seen, trunk_of(body, z, lengths, by))
-    across = np.where(by.ears, np.abs(ears), _EARS_TO_EYES * np.abs(eyes))
+    trunk = trunk_of(body, z, lengths, by)
+    place, placed = _on_trunk(body, middle, seen, trunk)
+    across = np.where(by.ears, np.abs(ears), EARS_TO_EYES * np.abs(eyes))
     width = quantile_of_valid(across.T, (known & seen).T, _LONG)
     lift = _lift(body, middle, seen, across, width) if correct else 1
     return Head(
@@ -127,6 +138,7 @@ def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = 
         eye_width=(eye_width * lift).astype(np.float32),
         place=place,
         placed=placed,
+        trunk=trunk,
     )
 
 
@@ -138,7 +150,7 @@ def _ears(
     ears = np.where(both_ears, body.points[..., RIGHT_EAR] - body.points[..., LEFT_EAR], 0)
     front = both_ears & both_eyes & (np.abs(eyes) > np.maximum(eye_width / 4, np.float32(1e-6)))
     usual = quantile_of_valid((np.abs(ears) / np.where(front, np.abs(eyes), 1)).T, front.T, 0.5)
-    ratio = np.where(front.any(0), np.clip(usual, *_BELIEVED), np.float32(_EARS_TO_EYES))
+    ratio = np.where(front.any(0), np.clip(usual, *_BELIEVED), np.float32(EARS_TO_EYES))
     return np.where(both_ears, ears, ratio * eyes).astype(np.complex64), both_ears | both_eyes
 
 
@@ -161,14 +173,9 @@ def trunk_of(body: Figure, points: np.ndarray, lengths: np.ndarray, by: Measures
 
     points: [F, P, 130], those of the body or where they went. For who has no hips see `Measures`.
     """
-    right, left = (body.present[..., hip] for hip in _HIPS)
-    across = np.where(right & left, points[..., RIGHT_HIP] - points[..., LEFT_HIP], 0)
-    half = interpolate_frames(across, right & left) / 2
-    middle = np.where(right, points[..., RIGHT_HIP] - half, points[..., LEFT_HIP] + half)
-    known = (right | left) & body.known[..., NECK]
-    trunk = np.where(known, middle - points[..., NECK], 0)
+    pieces = pieces_of(body, points)
     shoulders = 1j * np.maximum(lengths[:, RIGHT_SHOULDER], lengths[:, LEFT_SHOULDER])
-    return np.where(by.hips, interpolate_frames(trunk, known), shoulders).astype(np.complex64)
+    return np.where(by.hips, pieces.spine, shoulders).astype(np.complex64)
 
 
 def _on_trunk(body: Figure, middle: np.ndarray, seen: np.ndarray, trunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,30 +250,3 @@ def _ratio(anchor: np.ndarray, driver: np.ndarray, noise: np.ndarray | float) ->
     both = (anchor > 0) & (driver > 0) & (driver > noise)
     with np.errstate(over="ignore"):
         return np.where(both, anchor / np.where(both, driver, 1), 0).astype(np.float32)
-
-
-def fit_head(
-    body: Figure, offset: np.ndarray, driver: Head, place: np.ndarray, trunk: np.ndarray, ratios: HeadRatios,
-    face: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """`offset` [F, P, 130] of `figure.stretch`, with the head moved as one piece.
-
-    place: [P], where a face is on its trunk; trunk: [F, P], the fitted one. face: [P] float32, the ratio of the 68
-    points about the nose. Frames that do not show where the head is move it as their neighbours do. A head of the
-    driver's own measures moves by nothing, to the last bit.
-    """
-    z = body.points
-    carry, ears, eyes = (ratio - 1 for ratio in (ratios.carry, ratios.ears, ratios.eyes))
-    carried = driver.middle - z[..., NECK]
-    to_middle = np.where(ratios.on_body, place * trunk - carried, carry * carried)
-    # what eyes that are farther apart than the head is wider add to it, a half each
-    apart = interpolate_frames((eyes - ears) * driver.eyes / 2, driver.both_eyes)
-    extra = {RIGHT_EYE: apart, LEFT_EYE: -apart}
-    result = offset.copy()
-    for point in HEAD:
-        wanted = to_middle + ears * (z[..., point] - driver.middle) + extra.get(point, 0)
-        change = np.where(driver.seen, wanted - offset[..., point], 0).astype(np.complex64)
-        result[..., point] += np.where(ratios.fitted, interpolate_frames(change, driver.seen), 0)
-    about = result[..., NOSE, None] + (face - 1)[:, None] * (z[..., FACE] - z[..., NOSE, None])
-    result[..., FACE] = np.where(ratios.fitted[:, None], about, result[..., FACE])
-    return result

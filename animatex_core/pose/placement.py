@@ -4,11 +4,16 @@ When legs grow shorter, a figure pinned at the neck would float, and a crouch wo
 the point that carries the figure is placed instead: the lower ankle (both, softly, when they are level), else the
 middle of the hips, else the neck. The driver's support moves along some path; the new support moves along the same
 path, scaled by the ratio of the legs and starting from where the reference stands.
+
+Where hips lead, feet carry a figure up and down alone. Sideways the middle of the hips follows the path: were it the
+lower foot, hips that are wider than the legs are long would be thrown aside at every step, by what their width and the
+driver's differ. And as the other foot may be the lower one once a body has changed, it is the lower one of the new feet
+that is put on the path, and that rests where the reference's does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,11 +77,13 @@ def stand(
     model: Figure,
     model_lengths: np.ndarray,
     gone: np.ndarray,
+    hips_lead: np.ndarray | bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where each reshaped person moves [F, P] complex64, and the kind of support that carries them [P].
 
     offset: [F, P, 130] what `figure.stretch` gave for columns [P, 23]; lengths: [P, 23] of the driver before that.
     model: who shows where to stand (the driver itself keeps its own place). gone: [P, 130] bool, points to be dropped.
+    hips_lead: [P] bool, whose hips lead sideways; where they are seldom seen the feet do.
     """
     own, other = supports(body, _leg(lengths)), supports(model, _leg(model_lengths))
     legs_left = ~np.all(gone[:, [RIGHT_ANKLE, LEFT_ANKLE]], axis=-1)
@@ -84,9 +91,37 @@ def stand(
     shift = np.zeros(body.points.shape[:2], np.complex64)
     for kind in np.unique(kinds):
         path = path_scale(lengths, columns, int(kind))
-        moved = _place(body, offset, own[kind], path, rest(own[kind], body), rest(other[kind], model))
+        start, goal = rest(own[kind], body), rest(other[kind], model)
+        moved = _place(body, offset, own[kind], path, start, goal)
+        if kind == FEET and np.any(hips_lead):
+            hips = _both_hips(body)
+            often = 2 * hips.seen.sum(0) >= np.maximum(body.known[..., NECK].sum(0), 1)
+            along = np.where(often, _place(body, offset, hips, path, start, goal), moved)
+            new = replace(body, points=body.points + offset)
+            led = _led_by_hips(new, own[FEET], supports(new, _leg(lengths * columns))[FEET], moved, along, goal)
+            moved = np.where(hips_lead, led, moved)
         shift = np.where(kinds == kind, moved, shift)
     return shift, kinds
+
+
+def _led_by_hips(
+    new: Figure, driver: Support, feet: Support, moved: np.ndarray, along: np.ndarray, goal: np.ndarray
+) -> np.ndarray:
+    """How far a figure of another shape moves [F, P]: sideways as its hips do, up and down by its own lower foot.
+
+    driver: the feet that carried the driver; feet: those that carry the new figure. moved, along: [F, P], by the
+    driver's feet and by the hips. goal: [P], where the new feet shall rest.
+    """
+    other = np.where(feet.seen, driver.of(new.points) - feet.of(new.points), 0)
+    up = moved + interpolate_frames(other.astype(np.complex64), feet.seen)
+    led = (np.real(along) + 1j * np.imag(up)).astype(np.complex64)
+    return led + (goal - rest(feet, replace(new, points=new.points + led[..., None])))
+
+
+def _both_hips(body: Figure) -> Support:
+    """The middle of the hips, in frames that show both."""
+    weights = np.full((*body.points.shape[:2], 2), 0.5, np.float32)
+    return Support((RIGHT_HIP, LEFT_HIP), weights, np.all(body.present[..., [RIGHT_HIP, LEFT_HIP]], axis=-1))
 
 
 def _leg(lengths: np.ndarray) -> np.ndarray:

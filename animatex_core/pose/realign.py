@@ -2,10 +2,11 @@
 
 Every bone keeps the direction the driver gives it and its length is multiplied by one ratio for the whole clip, anchor
 over driver, so a bone that the driver foreshortens stays foreshortened. That is `full`, and what training transforms
-by; `character` does the same but for the head, which goes as one piece (see `head`). Nothing here depends on a single
-frame of the driver, and nothing raises on a bad pose: a person whose head cannot be compared falls back from
-`character` to `full`, and one whose proportions cannot be trusted to `similarity` (one scale and one shift, what the
-paper does at inference) to `identity`, and the result says so.
+by; `character` does the same with the limbs, while the trunk is two pieces (see `trunk`), the head goes as one (`head`,
+`face`) and the hips lead sideways (`placement`). Nothing here depends on a single frame of the driver, and nothing
+raises on a bad pose: a person whose head cannot be compared falls back from `character` to `full`, and one whose
+proportions cannot be trusted to `similarity` (one scale and one shift, what the paper does at inference) to `identity`,
+and the result says so.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .face import Layout, fit_face, fit_head, layout
 from .figure import Figure, canvas_fit, figure, inherited, stretch, to_sequence
-from .head import HEAD, Head, HeadRatios, Measures, fit_head, head_of, head_ratios, measures, trunk_of
+from .head import HEAD, Head, HeadRatios, Measures, head_of, head_ratios, measures, trunk_of
 from .keypoints import POINTS, PoseSequence, empty
 from .placement import SUPPORT_NAMES, hold, stand
 from .proportions import (
@@ -43,6 +45,7 @@ from .skeleton import (
     PARTS,
     part_points,
 )
+from .trunk import TrunkRatios, fit_trunk, trunk_ratios
 
 MODES = ("off", "similarity", "full", "character")
 _FITTED = ("full", "character")  # bone by bone
@@ -72,7 +75,8 @@ class Realigned:
     modes: "off", "character", "full", "similarity" or "identity": what was really applied; reasons says why.
     confidence: [P] float32 in 0..1, how much of the driver's body was measured in the anchor.
     ratios: [P, 130] float32, by which each bone (named by its far end) was multiplied; in "character" the nose has the
-        ratio of the way from the neck to the middle of the head, eyes and ears those of the distances across.
+        ratio of the way from the neck to the middle of the head, eyes and ears those of the distances across, the hips
+        that of the spine.
     scale: [P] float32, anchor over driver as whole figures (1 where nothing could be compared).
     clamped: [F, P, 130] bool, points that are not where the plain geometry puts them, seen from the neck: a bone
         between was held back by its limit, or they were held near the canvas, or they were not finite.
@@ -110,7 +114,8 @@ def realign(
 
     driver: the motion. anchor: one frame or a clip of the character; one person, or as many as the driver has.
     mode: "off" returns the driver as it is; "similarity" scales and shifts the whole figure; "full" fits every bone;
-        "character" fits the head as one piece besides, for large heads and for faces that are on a body.
+        "character" fits trunk and head by pieces of their own besides, for builds unlike a person's, large heads and
+        faces that are on a body.
     drop: parts to take away (names of skeleton.PARTS). drop_absent: take away what the anchor does not have as well.
     correct: undo the anchor's foreshortening by its other side and by what bodies usually look like.
     Raises ValueError for an unknown mode or part and for numbers of people that do not match; never for a pose.
@@ -160,19 +165,20 @@ def _fit(
 ) -> Realigned:
     body, ratios = pair.body, pair.ratios
     confidence = _confidence(pair, gone)
-    heads = _heads(pair, correct) if mode == "character" else None
-    modes, reasons = _decide(mode, pair, confidence, heads, gone)
+    wholes = _wholes(pair, correct) if mode == "character" else None
+    modes, reasons = _decide(mode, pair, confidence, wholes, gone)
     moved, full = modes != "identity", np.isin(modes, _FITTED)
     overall = np.where(moved, ratios.overall, np.float32(1))
     columns = np.where(full[:, None], ratios.columns, overall[:, None]).astype(np.float32)
     columns[:, NECK] = 1
-    offset, ratio, limited = stretch(body, columns), columns, ratios.limited & full[:, None]
-    if heads is not None:
-        fitted, measured = heads.ratios.among(modes == "character"), ratios.compared[:, FACE_COLUMN]
-        ratio, limited = fitted.in_columns(columns, measured), fitted.in_limited(limited, measured)
-        trunk = trunk_of(body, body.points + offset, pair.theirs.lengths, heads.by)
-        offset = fit_head(body, offset, heads.driver, heads.anchor.place, trunk, fitted, ratio[:, FACE_COLUMN])
-    shift, kinds = stand(body, offset, columns, pair.mine.lengths, pair.model, pair.theirs.lengths, gone)
+    ratio, limited = columns, ratios.limited & full[:, None]
+    offset = stretch(body, columns)
+    if wholes is not None:
+        fitting = wholes.among(modes == "character")
+        columns, ratio, limited = fitting.in_columns(columns, limited, ratios.compared[:, FACE_COLUMN])
+        offset = fitting.fit(body, offset, columns, pair.theirs.lengths, ratio[:, FACE_COLUMN])
+    lengths = pair.mine.lengths, pair.theirs.lengths
+    shift, kinds = stand(body, offset, columns, lengths[0], pair.model, lengths[1], gone, modes == "character")
     canvas = (anchor.width, anchor.height) if moved.any() else (driver.width, driver.height)
     still = canvas_fit(driver, *canvas)(body.points) - body.points
     points, held = hold(body.points + np.where(moved[:, None], offset + shift[..., None], still), *canvas)
@@ -190,24 +196,57 @@ def _fit(
 
 
 @dataclass(frozen=True)
-class _Heads:
-    """Heads of driver and anchor, and what they were measured by."""
+class _Wholes:
+    """What goes as one piece in "character": heads and trunks of driver and anchor, and what they were measured by.
+
+    size: [P] of the drivers' bodies.
+    """
 
     by: Measures
     driver: Head
     anchor: Head
     ratios: HeadRatios
+    face: Layout
+    trunk: TrunkRatios
+    size: np.ndarray
+
+    def among(self, people: np.ndarray) -> _Wholes:
+        """The same, fitted only where `people` [P] says so."""
+        return replace(self, ratios=self.ratios.among(people), trunk=self.trunk.among(people))
+
+    def in_columns(
+        self, columns: np.ndarray, limited: np.ndarray, face: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ratios by column [P, 23] with those of trunks in place, then of heads as well, and which were held back.
+
+        face: [P] bool, whose ratio of the face was measured and stays.
+        """
+        columns, limited = self.trunk.in_columns(columns), self.trunk.in_limited(limited)
+        return columns, self.ratios.in_columns(columns, face), self.ratios.in_limited(limited, face)
+
+    def fit(
+        self, body: Figure, offset: np.ndarray, columns: np.ndarray, lengths: np.ndarray, face: np.ndarray
+    ) -> np.ndarray:
+        """`offset` [F, P, 130] of `figure.stretch` for columns [P, 23], with trunks and heads as they shall be.
+
+        lengths: [P, 23] of the anchor. face: [P], the ratio of the 68 points.
+        """
+        offset = fit_trunk(body, offset, self.trunk, columns)
+        trunk = trunk_of(body, body.points + offset, lengths, self.by)
+        offset = fit_head(body, offset, self.driver, self.anchor.place, self.ratios, self.face, trunk, self.size)
+        return fit_face(body, offset, self.ratios.fitted, face)
 
 
-def _heads(pair: _Pair, correct: bool) -> _Heads:
+def _wholes(pair: _Pair, correct: bool) -> _Wholes:
     by = measures(pair.body, pair.model)
     driver = head_of(pair.body, pair.mine.lengths, by, correct=correct)
     anchor = head_of(pair.model, pair.theirs.lengths, by, correct=correct)
     whole = np.maximum(pair.ratios.overall, np.float32(1e-6))
-    noise = NOISE * body_size(pair.mine.lengths)
-    return _Heads(
-        by, driver, anchor, head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1], noise)
-    )
+    mine, theirs = body_size(pair.mine.lengths), body_size(pair.theirs.lengths)
+    ratios = head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1], NOISE * mine)
+    face = layout(pair.model, anchor, driver, ratios, whole)
+    trunk = trunk_ratios((pair.body, mine), (pair.model, theirs), whole, correct=correct)
+    return _Wholes(by, driver, anchor, ratios, face, trunk, mine)
 
 
 def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
@@ -221,7 +260,7 @@ def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
 
 
 def _decide(
-    mode: str, pair: _Pair, confidence: np.ndarray, heads: _Heads | None, gone: np.ndarray
+    mode: str, pair: _Pair, confidence: np.ndarray, wholes: _Wholes | None, gone: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
     """The mode that is really applied to each person, and why."""
     ratios = pair.ratios
@@ -230,10 +269,11 @@ def _decide(
     limited = ratios.limited & ratios.compared
     if mode in _FITTED:
         modes = np.where((ratios.overall > 0) & trunk & (confidence >= TRUSTED), mode, modes)
-    if heads is not None:
-        lost = ~heads.ratios.fitted & ~gone[:, HEAD].all(-1)  # who shall have no head needs none to compare
+    if wholes is not None:
+        lost = ~wholes.ratios.fitted & ~gone[:, HEAD].all(-1)  # who shall have no head needs none to compare
         modes = np.where((modes == "character") & lost, "full", modes)
-        limited = heads.ratios.in_limited(limited, ratios.compared[:, FACE_COLUMN])
+        limited = wholes.trunk.among(modes == mode).in_limited(limited)
+        limited = wholes.ratios.in_limited(limited, ratios.compared[:, FACE_COLUMN])
     driver_empty = ~np.any(pair.mine.known, axis=-1)
     anchor_empty = np.broadcast_to(~np.any(pair.theirs.known, axis=-1), modes.shape)
     reasons = []

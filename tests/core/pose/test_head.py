@@ -10,7 +10,7 @@ from animatex_core.pose.epi import PRESETS, realign, rescale
 from animatex_core.pose.figure import figure
 from animatex_core.pose.head import HEAD, Head, head_of, measures
 from animatex_core.pose.io import load_openpose
-from animatex_core.pose.keypoints import FACE, POINTS, PoseSequence
+from animatex_core.pose.keypoints import FACE, PoseSequence
 from animatex_core.pose.proportions import measure
 from tests.core.pose.test_epi import moved, random_skeletons, usable
 from tests.core.pose.test_realign import STANDING, pose, stacked, without
@@ -18,17 +18,19 @@ from tests.core.pose.test_realign import STANDING, pose, stacked, without
 SOME = 2_000
 DATA = Path(__file__).parents[2] / "data" / "poses"
 # a head in its own axes (left, forward, up), the middle between the ears at the origin: nose, eyes and ears
-HUMAN = {0: (0, 20, -6), 14: (-7, 17, 2), 15: (7, 17, 2), 16: (-16, 0, 0), 17: (16, 0, 0)}
+HUMAN = {0: (0, 20, -1.6), 14: (-16 / 2.3, 17, 5.12), 15: (16 / 2.3, 17, 5.12), 16: (-16, 0, 0), 17: (16, 0, 0)}
+# a head that is nearly a ball: the face is less far before the middle, and low
+BALL = HUMAN | {0: (0, 0.78 * 20, -6), 14: (-16 / 2.3, 0.78 * 17, 1), 15: (16 / 2.3, 0.78 * 17, 1)}
 
 
-def turned(yaw, roll=0.0, size=1.0, neck=45.0, at=(200.0, 100.0)):
+def turned(yaw, roll=0.0, size=1.0, neck=45.0, at=(200.0, 100.0), kind=HUMAN):
     """The points of a head of some size on a neck, seen from the front: {point: (x, y)}."""
     up = np.array([np.sin(roll), -np.cos(roll)])
     across = np.array([np.cos(roll), np.sin(roll)])
     middle = np.array(at) + neck * up
     return {
         number: tuple(middle + size * ((np.cos(yaw) * left + np.sin(yaw) * forward) * across + upward * up))
-        for number, (left, forward, upward) in HUMAN.items()
+        for number, (left, forward, upward) in kind.items()
     }
 
 
@@ -62,15 +64,23 @@ def batch(request):
 
 
 def test_a_large_head_on_a_long_neck_turns_as_it_would():
-    result = realign(DRIVER, figure_of(yaw=0, size=3.0, neck=90.0), mode="character")
+    turns = ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4))
+    anchor = figure_of(yaw=0, size=3.0, neck=90.0, kind=BALL)
+    result = realign(DRIVER, anchor, mode="character")
     assert result.modes == ("character",) and not result.clamped.any()
-    expected = stacked(
-        *(figure_of(yaw=y, roll=r, size=3.0, neck=90.0) for y, r in ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4)))
-    )
+    expected = stacked(*(figure_of(yaw=y, roll=r, size=3.0, neck=90.0, kind=BALL) for y, r in turns))
     np.testing.assert_allclose(result.poses.points[:, 0, :20], expected.points[:, 0, :20], atol=0.01)
-    full = realign(DRIVER, figure_of(yaw=0, size=3.0, neck=90.0), mode="full").poses.points
-    assert np.abs(full[1, 0, 0] - expected.points[1, 0, 0]).max() > 10  # what this mode is for
+    full = realign(DRIVER, anchor, mode="full").poses.points
+    assert np.abs(full[:, 0, 0] - expected.points[:, 0, 0]).max() > 10  # what this mode is for
     assert result.ratios[0, 0] == pytest.approx(2) and result.ratios[0, [14, 15, 16, 17]] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("size", [0.6, 1.0, 1.1])
+def test_a_head_about_as_large_as_a_persons_turns_as_a_persons(size):
+    turns = ((0, 0), (0.6, 0.1), (-0.8, 0.2), (0.3, -0.4))
+    result = realign(DRIVER, figure_of(yaw=0, size=size), mode="character")
+    expected = stacked(*(figure_of(yaw=y, roll=r, size=size) for y, r in turns))
+    np.testing.assert_allclose(result.poses.points[:, 0, HEAD], expected.points[:, 0, HEAD], atol=0.01)
 
 
 def test_eyes_that_are_far_apart_stay_far_apart():
@@ -244,11 +254,19 @@ def test_the_face_goes_with_the_nose():
     assert np.ptp(factor) < 0.05 * abs(factor.mean()) and factor.mean() > 1.5
 
 
-def test_everything_but_the_head_is_as_in_full(batch):
+def test_limbs_are_as_in_full(batch):
+    """From shoulders and hips on: where those are is the trunk's matter, and where all of it stands."""
     driver, anchor, result = batch
     full = realign(driver, anchor, mode="full", correct=False)
-    body = np.array([n not in (*HEAD, *range(FACE.start, FACE.stop)) for n in range(POINTS)])
-    np.testing.assert_array_equal(result.poses.points[:, :, body], full.poses.points[:, :, body])
+    for root, limb in ((2, (3, 4, *range(41, 62))), (5, (6, 7, *range(20, 41))), (8, (9, 10, 19)), (11, (12, 13, 18))):
+        there = np.broadcast_to(
+            (result.poses.present & full.poses.present)[..., [root]], (*driver.scores.shape[:2], len(limb))
+        )
+        mine, theirs = (p.points[..., limb, :] - p.points[..., [root], :] for p in (result.poses, full.poses))
+        same = there & ~(result.clamped | full.clamped)[..., limb] & ~(result.clamped | full.clamped)[..., [root]]
+        same &= (result.poses.present & full.poses.present)[..., limb]
+        assert same.any()
+        np.testing.assert_allclose(mine[same], theirs[same], rtol=1e-4, atol=0.02)
     np.testing.assert_array_equal(result.poses.scores, full.poses.scores)
     assert "character" in result.modes
 
