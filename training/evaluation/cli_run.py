@@ -36,7 +36,7 @@ _INPUTS: dict[str, tuple[Any, str]] = {
     "seed": (int, "draws anchors, drivers and omitted parts; default 0"),
     "pool": (str, "rescaled: a pose pool's index, a prepared folder, or a folder of OpenPose JSON"),
     "driver": (str, "cross: the case that drives all others; default: one is drawn for each"),
-    "align": (str, "cross, rescaled: off, similarity, full or character"),
+    "align": (str, "cross, rescaled: off, similarity, full or character; cross: truth, as if it were perfect"),
     "omit_share": (float, "omitted: share of the frames, in a row; default 1"),
 }
 

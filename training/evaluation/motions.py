@@ -134,6 +134,8 @@ def _aligned(base: Driving, case: Case, options: Options) -> Driving:
     """
     if options.align == "off":
         return base
+    if options.align == "truth":
+        return _true(base, case)
     if case.image_pose is None:
         raise SetError(
             f"{case.name}: image_pose.json: --align {options.align} fits the motion to the body in it, and there is "
@@ -147,3 +149,11 @@ def _aligned(base: Driving, case: Case, options: Options) -> Driving:
     if options.drop_absent:
         facts |= {"dropped": list(done.dropped[0])}
     return replace(base, drawn=replace(done.poses, fps=base.fps), facts=facts)
+
+
+def _true(base: Driving, case: Case) -> Driving:
+    """What a perfect alignment would draw: the poses of the right answer, which must be the driver's frame by frame."""
+    if not base.own or case.poses is None:
+        raise SetError(f"{case.name}: --align truth needs a driver of the case's own and poses.json, its right answer")
+    poses = base.chosen(load_openpose(case.poses).person(0))
+    return replace(base, drawn=replace(poses, fps=base.fps), facts=base.facts | {"align": "truth"})

@@ -30,6 +30,10 @@ LONG = 96  # frames from which on a video counts as long
 OMITTED = ("right arm", "left arm", "right forearm", "left forearm", "right leg", "left leg", "right shin", "left shin")
 
 
+# How the driver's poses are brought to a character's body, and what a perfect alignment would give.
+ALIGNMENTS = (*MODES, "truth")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Everything that decides what methods are given. Raises ValueError naming the option that is off.
@@ -39,9 +43,10 @@ class Options:
     seed: draws anchors, drivers and omitted parts, each case its own, whatever the other cases are.
     ipi: what the IPI reads (video, poses, reference, off). pool: anchors of `rescaled` (see `anchors.open_anchors`).
     driver: the case that drives all others in `cross`; empty draws one for every case. align: the driver's poses are
-    brought to the body of the character before they drive, in `cross` and `rescaled`. drop_absent: without parts that
-    the pose of its picture lacks. omit: parts to leave out in `omitted`; empty draws one. omit_share: of the frames, in
-    a row, the place drawn. skip_first: the first frame, which often is the reference itself, is not compared.
+    brought to the body of the character before they drive, in `cross` and `rescaled`; `truth` draws the true poses of a
+    case with a driver of its own in their place. drop_absent: without parts that the pose of its picture lacks. omit:
+    parts to leave out in `omitted`; empty draws one. omit_share: of the frames, in a row, the place drawn. skip_first:
+    the first frame, which often is the reference itself, is not compared.
     """
 
     setting: str = "self"
@@ -66,7 +71,7 @@ class Options:
         _one_of("setting", self.setting, SETTINGS)
         _one_of("fit", self.fit, get_args(FitMode))
         _one_of("ipi", self.ipi, get_args(IPISource))
-        _one_of("align", self.align, MODES)
+        _one_of("align", self.align, ALIGNMENTS)
         for name in ("width", "height"):
             if not 8 <= getattr(self, name) <= 4096 or getattr(self, name) % 8:
                 raise ValueError(f"{name}: expected a multiple of 8 up to 4096, got {getattr(self, name)}")
@@ -95,7 +100,9 @@ class Options:
                 raise ValueError(f"{name}: belongs to the setting {setting!r}, not to {self.setting!r}")
         if self.align != "off" and self.setting not in ("cross", "rescaled"):
             raise ValueError(f"align: belongs to the settings 'cross' and 'rescaled', not to {self.setting!r}")
-        if self.drop_absent and self.align == "off":
+        if self.align == "truth" and (self.setting != "cross" or self.driver):
+            raise ValueError("align: `truth` belongs to the setting 'cross' and to drivers that the cases bring")
+        if self.drop_absent and self.align in ("off", "truth"):
             raise ValueError(
                 "drop_absent (--drop-absent): aligning finds what is lacking; "
                 "it needs align character, full or similarity"

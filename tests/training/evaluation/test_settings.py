@@ -1,5 +1,6 @@
 """Settings: who drives, what the IPI reads, what the truth is; refused where it cannot be."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -134,6 +135,13 @@ def test_a_case_may_bring_the_driver_whose_answer_is_known(tmp_path):
     own = load_openpose(folder / "case0/poses.json")
     assert (given.expected.points == own.points).all()
     assert (next(read_clip(given.truth)) == next(read_clip(folder / "case0/video"))).all()
+    perfect = inputs(tmp_path, tmp_path / "perfect", setting="cross", align="truth", start=2, frames=3)
+    assert (perfect.drawn.points == own.points[2:5]).all() and perfect.facts["align"] == "truth"
+    assert (perfect.read.points == driver.poses.points[2:5]).all() and perfect.drawn.fps == given.drawn.fps
+    (folder / "case0/driver_poses.json").unlink()
+    shutil.rmtree(folder / "case0/driver")
+    with pytest.raises(SetError, match=r"case0: --align truth needs a driver of the case's own and poses\.json"):
+        inputs(tmp_path, tmp_path / "other", setting="cross", align="truth")
 
 
 def test_omitted_limbs(root, tmp_path):
@@ -160,6 +168,9 @@ def test_what_cannot_be_is_said(root, tmp_path):
         ({"setting": "best"}, "expected one of self"), ({"setting": "omitted", "omit": ("x",)}, "unknown body part"),
         ({"align": "full"}, "belongs to the settings 'cross' and"), ({"omit_share": 0.0}, "above 0"),
         ({"setting": "cross", "drop_absent": True}, "it needs align character, full or similarity"),
+        ({"setting": "cross", "align": "truth", "drop_absent": True}, "it needs align character, full or similarity"),
+        ({"setting": "rescaled", "pool": "x", "align": "truth"}, "`truth` belongs to the setting 'cross'"),
+        ({"setting": "cross", "driver": "case1", "align": "truth"}, "drivers that the cases bring"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Options(**{**SMALL, **changes})
