@@ -38,6 +38,7 @@ SETTINGS = {
     "rescaled-aligned": "S2 rescaled, aligned at inference",
     "cross": "S3 cross",
     "cross-aligned": "S3 cross, aligned at inference",
+    "cross-true": "S3 cross, the true poses drawn",
 }
 # Name of a contrast, the two records of which the second is taken from the first, and whether one network made both.
 CONTRASTS = (
