@@ -16,7 +16,7 @@ from .figure import Figure
 from .gaps import interpolate_frames
 from .head import HEAD, Head, HeadRatios
 from .keypoints import FACE
-from .proportions import quantile_of_valid
+from .proportions import LONG, quantile_of_valid
 from .skeleton import (
     ADULT,
     LEFT_EAR,
@@ -41,7 +41,6 @@ _PERSON, _BALL = 1.2, 1.8
 _NOSE_RISE, _EYES_RISE = -0.05, 0.16
 # Shoulders that never look wider than this share of a person's are seen from the side.
 _SIDELONG = 0.9
-_LONG = 0.9  # the quantile that is a length, as in `proportions`
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Layout:
     """How a character's face differs from a person's, [P] float32.
 
     depth: how far before the middle it is, in units of a person's on a head of its width. nose, eyes: how much higher
-    they are than a person's, in pixels of the anchor. All of it is 1, 0 and 0 for heads like a person's.
+    they are than a person's, in pixels of the anchor. It is 1, 0 and 0 for a head like a person's that is on a neck.
     """
 
     depth: np.ndarray
@@ -98,7 +97,7 @@ def shoulder_line(body: Figure, size: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     both = np.all(body.present[..., [RIGHT_SHOULDER, LEFT_SHOULDER]], axis=-1)
     line = np.where(both, body.points[..., RIGHT_SHOULDER] - body.points[..., LEFT_SHOULDER], 0)
-    width = np.maximum(quantile_of_valid(np.abs(line).T, both.T, _LONG), 2 * _SIDELONG * ADULT[RIGHT_SHOULDER] * size)
+    width = np.maximum(quantile_of_valid(np.abs(line).T, both.T, LONG), 2 * _SIDELONG * ADULT[RIGHT_SHOULDER] * size)
     shown = both.any(0) & (2 * both.sum(0) >= body.known[..., NECK].sum(0))
     return interpolate_frames(line / np.maximum(width, np.float32(1e-6)), both).astype(np.complex64), shown
 

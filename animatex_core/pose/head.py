@@ -10,12 +10,13 @@ to follow. Where driver or anchor has no ears, the middle is between the eyes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from .figure import Figure
 from .gaps import interpolate_frames
-from .proportions import quantile_of_valid
+from .proportions import LONG, quantile_of_valid, with_columns
 from .skeleton import (
     FACE_COLUMN,
     LEFT_EAR,
@@ -29,7 +30,7 @@ from .skeleton import (
     RIGHT_HIP,
     RIGHT_SHOULDER,
 )
-from .trunk import pieces_of
+from .trunk import Trunk
 
 # The points that move as one; those of the face go with the nose.
 HEAD = (NOSE, RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
@@ -43,7 +44,6 @@ _EARS_TO_DEPTH = 1.5
 _ON_BODY = 0.4
 # And one that is farther than this aside of the trunk is not: whose trunk lies flat, as on four legs, has a neck.
 _BESIDE = 0.25
-_LONG = 0.9  # the quantile that is a length, as in `proportions`
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Head:
         """From ear to ear, [P] float32: by the ears, else as the eyes let expect."""
         return np.where(self.ear_width > 0, self.ear_width, EARS_TO_EYES * self.eye_width)
 
-    @property
+    @cached_property
     def on_body(self) -> np.ndarray:
         """Whose face is on the trunk and not beside it, [P] bool; the trunk points away from the neck."""
         long = quantile_of_valid(np.abs(self.trunk).T, self.seen.T, 0.5)
@@ -107,8 +107,8 @@ def measures(driver: Figure, anchor: Figure) -> Measures:
     return Measures(*both)
 
 
-def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = True) -> Head:
-    """The head of every person of a clip; lengths: [P, 23], as `proportions.measure` has them.
+def head_of(body: Figure, trunk: np.ndarray, by: Measures, *, correct: bool = True) -> Head:
+    """The head of every person of a clip; trunk: [F, P], as `trunk_of` has it.
 
     Eyes and ears lie across a head in the same direction, so where one ear is hidden the other one and the eyes tell
     the middle; where they do not, neighbouring frames do.
@@ -117,23 +117,22 @@ def head_of(body: Figure, lengths: np.ndarray, by: Measures, *, correct: bool = 
     z, here = body.points, body.present
     both_eyes = here[..., RIGHT_EYE] & here[..., LEFT_EYE]
     eyes = np.where(both_eyes, z[..., RIGHT_EYE] - z[..., LEFT_EYE], 0)
-    eye_width = quantile_of_valid(np.abs(eyes).T, both_eyes.T, _LONG)
+    eye_width = quantile_of_valid(np.abs(eyes).T, both_eyes.T, LONG)
     ears, known = _ears(body, eyes, both_eyes, eye_width)
     half, right, left = interpolate_frames(ears, known) / 2, here[..., RIGHT_EAR], here[..., LEFT_EAR]
     middle = np.where(right, z[..., RIGHT_EAR] - half, z[..., LEFT_EAR] + half)
     middle = np.where(by.ears, middle, z[..., _EYES].mean(-1))
     seen = np.where(by.ears, right | left, both_eyes) & body.known[..., NECK]
-    trunk = trunk_of(body, z, lengths, by)
     place, placed = _on_trunk(body, middle, seen, trunk)
     across = np.where(by.ears, np.abs(ears), EARS_TO_EYES * np.abs(eyes))
-    width = quantile_of_valid(across.T, (known & seen).T, _LONG)
+    width = quantile_of_valid(across.T, (known & seen).T, LONG)
     lift = _lift(body, middle, seen, across, width) if correct else 1
     return Head(
         middle=np.where(seen, middle, 0).astype(np.complex64),
         seen=seen,
         eyes=eyes.astype(np.complex64),
         both_eyes=both_eyes,
-        carry=quantile_of_valid(np.abs(middle - z[..., NECK]).T, seen.T, _LONG),
+        carry=quantile_of_valid(np.abs(middle - z[..., NECK]).T, seen.T, LONG),
         ear_width=(np.where(by.ears, width, 0) * lift).astype(np.float32),
         eye_width=(eye_width * lift).astype(np.float32),
         place=place,
@@ -164,16 +163,15 @@ def _lift(body: Figure, middle: np.ndarray, seen: np.ndarray, across: np.ndarray
     up = carried / np.maximum(np.abs(carried), np.float32(1e-6))
     nosed = seen & body.present[..., NOSE]
     aside = np.where(nosed, np.abs(np.imag((body.points[..., NOSE] - middle) * np.conj(up))), 0)
-    whole = quantile_of_valid(np.hypot(across, _EARS_TO_DEPTH * aside).T, seen.T, _LONG)
+    whole = quantile_of_valid(np.hypot(across, _EARS_TO_DEPTH * aside).T, seen.T, LONG)
     return np.where(width > 0, np.maximum(1, whole / np.maximum(width, np.float32(1e-6))), 1)
 
 
-def trunk_of(body: Figure, points: np.ndarray, lengths: np.ndarray, by: Measures) -> np.ndarray:
-    """From the neck to the middle of the hips [F, P], as neighbouring frames have it where they are hidden.
+def trunk_of(pieces: Trunk, lengths: np.ndarray, by: Measures) -> np.ndarray:
+    """From the neck to the middle of the hips [F, P] complex64, as neighbouring frames have it where they are hidden.
 
-    points: [F, P, 130], those of the body or where they went. For who has no hips see `Measures`.
+    lengths: [P, 23], as `proportions.measure` has them: what stands in for who has no hips, see `Measures`.
     """
-    pieces = pieces_of(body, points)
     shoulders = 1j * np.maximum(lengths[:, RIGHT_SHOULDER], lengths[:, LEFT_SHOULDER])
     return np.where(by.hips, pieces.spine, shoulders).astype(np.complex64)
 
@@ -212,18 +210,14 @@ class HeadRatios:
 
         face: [P] bool, whose ratio of the face was measured and stays.
         """
-        result = columns.copy()
         for ratio, which in ((self.carry, [NOSE]), (self.eyes, _EYES), (self.ears, _EARS)):
-            result[:, which] = np.where(self.fitted[:, None], ratio[:, None], result[:, which])
-        result[:, FACE_COLUMN] = np.where(self.fitted & ~face, self.ears, result[:, FACE_COLUMN])
-        return result
+            columns = with_columns(columns, which, self.fitted, ratio)
+        return with_columns(columns, [FACE_COLUMN], self.fitted & ~face, self.ears)
 
     def in_limited(self, limited: np.ndarray, face: np.ndarray) -> np.ndarray:
         """The same for which columns [P, 23] were held back."""
-        result = limited.copy()
-        result[:, HEAD] = np.where(self.fitted[:, None], self.limited[:, None], result[:, HEAD])
-        result[:, FACE_COLUMN] = np.where(self.fitted & ~face, self.limited, result[:, FACE_COLUMN])
-        return result
+        limited = with_columns(limited, list(HEAD), self.fitted, self.limited)
+        return with_columns(limited, [FACE_COLUMN], self.fitted & ~face, self.limited)
 
 
 def head_ratios(

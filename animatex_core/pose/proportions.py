@@ -33,8 +33,10 @@ from .skeleton import (
 
 ABSENT, MEASURED, OTHER_SIDE, PRIOR = 0, 1, 2, 3
 
+# The quantile of the apparent lengths that is taken for the length.
+LONG = 0.9
 # A foot's apparent length says more about where it points than about the foot, so its usual length counts.
-_QUANTILE = np.where(np.isin(np.arange(COLUMNS), (18, 19)), 0.5, 0.9)
+_QUANTILE = np.where(np.isin(np.arange(COLUMNS), (18, 19)), 0.5, LONG)
 # A bone below this fraction of an adult's (for the size of the figure) points at the camera. Narrow shoulders or a
 # short trunk are a body seen from the side, or one that leans, far more often than a body built so.
 _FLOOR = np.where(np.isin(np.arange(COLUMNS), (2, 5, 8, 11)), 0.5, 0.25).astype(np.float32)
@@ -77,6 +79,13 @@ def quantile_of_valid(values: np.ndarray, valid: np.ndarray, q: float | np.ndarr
     return np.where(count > 0, picked, np.float32(0)).astype(np.float32)
 
 
+def with_columns(columns: np.ndarray, which: list[int], people: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A copy of `columns` [P, 23] in which some of them have the values [P] for some of the people [P] bool."""
+    result = columns.copy()
+    result[:, which] = np.where(people[:, None], values[:, None], result[:, which])
+    return result
+
+
 def measure(body: Figure, *, correct: bool = True) -> Proportions:
     """The proportions of every person of a clip.
 
@@ -90,8 +99,8 @@ def measure(body: Figure, *, correct: bool = True) -> Proportions:
     enough = together.sum(-1) * 2 >= valid.sum(-1)
     seen = np.where(enough[..., None], together, valid)
     length = quantile_of_valid(lengths, seen, _QUANTILE[:, None])
-    there = quantile_of_valid(np.broadcast_to(ruler, lengths.shape), together, 0.9)
-    overall = quantile_of_valid(ruler, ruled, 0.9)
+    there = quantile_of_valid(np.broadcast_to(ruler, lengths.shape), together, LONG)
+    overall = quantile_of_valid(ruler, ruled, LONG)
     with np.errstate(divide="ignore", invalid="ignore"):
         length = np.where(enough & (there > 0), length * (overall / there), length)
     length = np.ascontiguousarray(length.T, np.float32)

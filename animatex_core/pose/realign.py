@@ -45,7 +45,7 @@ from .skeleton import (
     PARTS,
     part_points,
 )
-from .trunk import TrunkRatios, fit_trunk, trunk_ratios
+from .trunk import Trunk, TrunkRatios, fit_trunk, pieces_of, trunk_ratios
 
 MODES = ("off", "similarity", "full", "character")
 _FITTED = ("full", "character")  # bone by bone
@@ -165,16 +165,16 @@ def _fit(
 ) -> Realigned:
     body, ratios = pair.body, pair.ratios
     confidence = _confidence(pair, gone)
-    wholes = _wholes(pair, correct) if mode == "character" else None
-    modes, reasons = _decide(mode, pair, confidence, wholes, gone)
+    build = _build(pair, correct) if mode == "character" else None
+    modes, reasons = _decide(mode, pair, confidence, build, gone)
     moved, full = modes != "identity", np.isin(modes, _FITTED)
     overall = np.where(moved, ratios.overall, np.float32(1))
     columns = np.where(full[:, None], ratios.columns, overall[:, None]).astype(np.float32)
     columns[:, NECK] = 1
     ratio, limited = columns, ratios.limited & full[:, None]
     offset = stretch(body, columns)
-    if wholes is not None:
-        fitting = wholes.among(modes == "character")
+    if build is not None:
+        fitting = build.among(modes == "character")
         columns, ratio, limited = fitting.in_columns(columns, limited, ratios.compared[:, FACE_COLUMN])
         offset = fitting.fit(body, offset, columns, pair.theirs.lengths, ratio[:, FACE_COLUMN])
     lengths = pair.mine.lengths, pair.theirs.lengths
@@ -196,10 +196,10 @@ def _fit(
 
 
 @dataclass(frozen=True)
-class _Wholes:
-    """What goes as one piece in "character": heads and trunks of driver and anchor, and what they were measured by.
+class _Build:
+    """What goes by pieces of its own in "character": heads and trunks, and what they were measured by.
 
-    size: [P] of the drivers' bodies.
+    pieces: of the drivers' trunks; size: [P] of their bodies.
     """
 
     by: Measures
@@ -207,10 +207,11 @@ class _Wholes:
     anchor: Head
     ratios: HeadRatios
     face: Layout
+    pieces: Trunk
     trunk: TrunkRatios
     size: np.ndarray
 
-    def among(self, people: np.ndarray) -> _Wholes:
+    def among(self, people: np.ndarray) -> _Build:
         """The same, fitted only where `people` [P] says so."""
         return replace(self, ratios=self.ratios.among(people), trunk=self.trunk.among(people))
 
@@ -231,22 +232,23 @@ class _Wholes:
 
         lengths: [P, 23] of the anchor. face: [P], the ratio of the 68 points.
         """
-        offset = fit_trunk(body, offset, self.trunk, columns)
-        trunk = trunk_of(body, body.points + offset, lengths, self.by)
+        offset = fit_trunk(body, offset, self.pieces, self.trunk, columns)
+        trunk = trunk_of(pieces_of(body, body.points + offset), lengths, self.by)
         offset = fit_head(body, offset, self.driver, self.anchor.place, self.ratios, self.face, trunk, self.size)
         return fit_face(body, offset, self.ratios.fitted, face)
 
 
-def _wholes(pair: _Pair, correct: bool) -> _Wholes:
+def _build(pair: _Pair, correct: bool) -> _Build:
     by = measures(pair.body, pair.model)
-    driver = head_of(pair.body, pair.mine.lengths, by, correct=correct)
-    anchor = head_of(pair.model, pair.theirs.lengths, by, correct=correct)
+    pieces, theirs = (pieces_of(figure, figure.points) for figure in (pair.body, pair.model))
+    driver = head_of(pair.body, trunk_of(pieces, pair.mine.lengths, by), by, correct=correct)
+    anchor = head_of(pair.model, trunk_of(theirs, pair.theirs.lengths, by), by, correct=correct)
     whole = np.maximum(pair.ratios.overall, np.float32(1e-6))
-    mine, theirs = body_size(pair.mine.lengths), body_size(pair.theirs.lengths)
-    ratios = head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1], NOISE * mine)
+    size = body_size(pair.mine.lengths)
+    ratios = head_ratios(driver, anchor, whole * LIMITS[NOSE, 0], whole * LIMITS[NOSE, 1], NOISE * size)
     face = layout(pair.model, anchor, driver, ratios, whole)
-    trunk = trunk_ratios((pair.body, mine), (pair.model, theirs), whole, correct=correct)
-    return _Wholes(by, driver, anchor, ratios, face, trunk, mine)
+    trunk = trunk_ratios((pieces, size), (theirs, body_size(pair.theirs.lengths)), whole, correct=correct)
+    return _Build(by, driver, anchor, ratios, face, pieces, trunk, size)
 
 
 def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
@@ -260,7 +262,7 @@ def _confidence(pair: _Pair, gone: np.ndarray) -> np.ndarray:
 
 
 def _decide(
-    mode: str, pair: _Pair, confidence: np.ndarray, wholes: _Wholes | None, gone: np.ndarray
+    mode: str, pair: _Pair, confidence: np.ndarray, build: _Build | None, gone: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
     """The mode that is really applied to each person, and why."""
     ratios = pair.ratios
@@ -269,11 +271,11 @@ def _decide(
     limited = ratios.limited & ratios.compared
     if mode in _FITTED:
         modes = np.where((ratios.overall > 0) & trunk & (confidence >= TRUSTED), mode, modes)
-    if wholes is not None:
-        lost = ~wholes.ratios.fitted & ~gone[:, HEAD].all(-1)  # who shall have no head needs none to compare
+    if build is not None:
+        lost = ~build.ratios.fitted & ~gone[:, HEAD].all(-1)  # who shall have no head needs none to compare
         modes = np.where((modes == "character") & lost, "full", modes)
-        limited = wholes.trunk.among(modes == mode).in_limited(limited)
-        limited = wholes.ratios.in_limited(limited, ratios.compared[:, FACE_COLUMN])
+        limited = build.trunk.among(modes == mode).in_limited(limited)
+        limited = build.ratios.in_limited(limited, ratios.compared[:, FACE_COLUMN])
     driver_empty = ~np.any(pair.mine.known, axis=-1)
     anchor_empty = np.broadcast_to(~np.any(pair.theirs.known, axis=-1), modes.shape)
     reasons = []

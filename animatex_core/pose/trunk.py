@@ -13,7 +13,7 @@ import numpy as np
 
 from .figure import Figure
 from .gaps import interpolate_frames
-from .proportions import quantile_of_valid
+from .proportions import LONG, quantile_of_valid, with_columns
 from .skeleton import (
     ADULT,
     LEFT_ANKLE,
@@ -36,7 +36,6 @@ _LEGS = (
 )
 _HIPS = [RIGHT_HIP, LEFT_HIP]
 _TRUNK = [RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP]
-_LONG = 0.9  # the quantile that is a length, as in `proportions`
 # From hip to hip in units of neck to hip: our own measurement of people who face the camera.
 _ACROSS = 0.37
 # Hips narrower than this share of a person's are seen from the side more often than they are built so; a spine shorter
@@ -50,12 +49,14 @@ class Trunk:
     """The pieces of a trunk; complex64 pixels [F, P], as neighbouring frames have them where hips are hidden.
 
     spine: from the neck to the middle of the hips. half: from there to the right hip. shown: [F, P] bool, frames with
-    a neck and both hips.
+    a neck and both hips. often: [P] bool, who shows them in half of the frames that show hips or shoulders: who shows
+    hips only while far away is better measured by the two bones.
     """
 
     spine: np.ndarray
     half: np.ndarray
     shown: np.ndarray
+    often: np.ndarray
 
 
 def pieces_of(body: Figure, points: np.ndarray) -> Trunk:
@@ -69,7 +70,9 @@ def pieces_of(body: Figure, points: np.ndarray) -> Trunk:
     middle = np.where(right, points[..., RIGHT_HIP] - half, points[..., LEFT_HIP] + half)
     known = (right | left) & body.known[..., NECK]
     spine = interpolate_frames(np.where(known, middle - points[..., NECK], 0), known)
-    return Trunk(spine.astype(np.complex64), half.astype(np.complex64), right & left & known)
+    shown = right & left & known
+    often = 2 * shown.sum(0) >= np.maximum(body.present[..., _TRUNK].any(-1).sum(0), 1)
+    return Trunk(spine.astype(np.complex64), half.astype(np.complex64), shown, often)
 
 
 @dataclass(frozen=True)
@@ -90,27 +93,23 @@ class TrunkRatios:
 
     def in_columns(self, columns: np.ndarray) -> np.ndarray:
         """Ratios by column [P, 23]; a side of the body has that of the spine."""
-        result = columns.copy()
-        result[:, _HIPS] = np.where(self.fitted[:, None], self.spine[:, None], result[:, _HIPS])
-        return result
+        return with_columns(columns, _HIPS, self.fitted, self.spine)
 
     def in_limited(self, limited: np.ndarray) -> np.ndarray:
         """The same for which columns [P, 23] were held back."""
-        result = limited.copy()
-        result[:, _HIPS] = np.where(self.fitted[:, None], self.limited[:, None], result[:, _HIPS])
-        return result
+        return with_columns(limited, _HIPS, self.fitted, self.limited)
 
 
 def trunk_ratios(
-    driver: tuple[Figure, np.ndarray], anchor: tuple[Figure, np.ndarray], whole: np.ndarray, *, correct: bool = True
+    driver: tuple[Trunk, np.ndarray], anchor: tuple[Trunk, np.ndarray], whole: np.ndarray, *, correct: bool = True
 ) -> TrunkRatios:
     """Ratios of trunks; one anchor serves all people.
 
-    driver, anchor: a figure and the size of its bodies [P], as `proportions.body_size` has it. whole: [P], the ratio of
+    driver, anchor: a trunk and the size of its body [P], as `proportions.body_size` has it. whole: [P], the ratio of
     the whole figures, about which a ratio is held. correct: lift what is implausibly short or narrow.
     """
-    (mine, width, often), (theirs, their_width, ever) = (_measured(*who, correct) for who in (driver, anchor))
-    fitted = often & ever & (mine > 0) & (theirs > 0)
+    (mine, width), (theirs, their_width) = (_measured(*who, correct) for who in (driver, anchor))
+    fitted = driver[0].often & anchor[0].often & (mine > 0) & (theirs > 0)
     spine = np.where(fitted, theirs / np.where(fitted, mine, 1), np.float32(1))
     both = fitted & (width > 0) & (their_width > 0)
     across = np.where(both, their_width / np.where(both, width, 1), spine)
@@ -120,29 +119,23 @@ def trunk_ratios(
     return TrunkRatios(held[0], held[1], limited, fitted)
 
 
-def _measured(body: Figure, size: np.ndarray, correct: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Length of the spine and width of the hips [P] float32, and who shows both hips in half of the frames, [P] bool.
-
-    Frames count that show hips or shoulders: who shows hips only while far away is measured by the two bones.
-    """
-    pieces = pieces_of(body, body.points)
+def _measured(pieces: Trunk, size: np.ndarray, correct: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Length of the spine and width of the hips [P] float32; 0 for who never shows both hips."""
     length, width = (
-        quantile_of_valid(np.abs(piece).T, pieces.shown.T, _LONG) for piece in (pieces.spine, 2 * pieces.half)
+        quantile_of_valid(np.abs(piece).T, pieces.shown.T, LONG) for piece in (pieces.spine, 2 * pieces.half)
     )
     if correct:
         length = np.where(length > 0, np.maximum(length, _SHORT * ADULT[RIGHT_HIP] * size), 0)
         width = np.where(width > 0, np.maximum(width, _NARROW * _ACROSS * size), 0)
-    often = 2 * pieces.shown.sum(0) >= np.maximum(body.present[..., _TRUNK].any(-1).sum(0), 1)
-    return length.astype(np.float32), width.astype(np.float32), often
+    return length.astype(np.float32), width.astype(np.float32)
 
 
-def fit_trunk(body: Figure, offset: np.ndarray, ratios: TrunkRatios, columns: np.ndarray) -> np.ndarray:
+def fit_trunk(body: Figure, offset: np.ndarray, pieces: Trunk, ratios: TrunkRatios, columns: np.ndarray) -> np.ndarray:
     """`offset` [F, P, 130] of `figure.stretch` for columns [P, 23], with the hips where the two pieces put them.
 
-    The legs go with them, also where a hip is hidden and its leg hangs from the neck meanwhile. A trunk of the driver's
-    own measures moves by nothing, to the last bit.
+    pieces: the trunk of `body`. The legs go with the hips, also where a hip is hidden and its leg hangs from the neck
+    meanwhile. A trunk of the driver's own measures moves by nothing, to the last bit.
     """
-    pieces = pieces_of(body, body.points)
     middle, half = (ratios.spine - 1) * pieces.spine, (ratios.across - 1) * pieces.half
     result = offset.copy()
     for hip, leg, side in _LEGS:

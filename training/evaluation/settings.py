@@ -28,8 +28,6 @@ SETTINGS = ("self", "rescaled", "cross", "omitted", "long")
 LONG = 96  # frames from which on a video counts as long
 # Parts of which one is drawn for a case in `omitted`: what figure 12 of the paper leaves out.
 OMITTED = ("right arm", "left arm", "right forearm", "left forearm", "right leg", "left leg", "right shin", "left shin")
-
-
 # How the driver's poses are brought to a character's body, and what a perfect alignment would give.
 ALIGNMENTS = (*MODES, "truth")
 

@@ -8,10 +8,11 @@ import pytest
 
 from animatex_core.pose.epi import PRESETS, realign, rescale
 from animatex_core.pose.figure import figure
-from animatex_core.pose.head import HEAD, Head, head_of, measures
+from animatex_core.pose.head import HEAD, Head, head_of, measures, trunk_of
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import FACE, PoseSequence
 from animatex_core.pose.proportions import measure
+from animatex_core.pose.trunk import pieces_of
 from tests.core.pose.test_epi import moved, random_skeletons, usable
 from tests.core.pose.test_realign import STANDING, pose, stacked, without
 
@@ -40,7 +41,8 @@ def figure_of(**head):
 
 def head(poses: PoseSequence) -> Head:
     body = figure(poses)
-    return head_of(body, measure(body).lengths, measures(body, body))
+    by = measures(body, body)
+    return head_of(body, trunk_of(pieces_of(body, body.points), measure(body).lengths, by), by)
 
 
 def hidden(poses, frame, *points):
