@@ -57,6 +57,7 @@ class ReadSettings:
     still: float = 1.0  # share of samples whose reference is the picture given beside the video, where there is one
     cross: float = 1.0  # share of samples whose IPI reads the driver given beside the video, where there is one
     without_video: float = 0.0  # share of samples whose IPI reads the reference at every frame, as without a video
+    details: float = 0.0  # how much more the loss counts at eyes, nose and wrists (`animatex_training.emphasis`)
     vae: str = ""  # encodes data sets that hold frames instead of latents
     validation_share: float = 0.0  # of the videos, held out from training
 
@@ -64,6 +65,8 @@ class ReadSettings:
         for name in ("probability", "still", "cross", "without_video", "validation_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.settings.{name}: expected 0 to 1, got {getattr(self, name)}")
+        if not 0 <= self.details < np.inf:
+            raise ValueError(f"data.settings.details: expected a number of 0 or more, got {self.details}")
         if not self.intervals or any(not 1 <= interval <= MAX_INTERVAL for interval in self.intervals):
             raise ValueError(
                 f"data.settings.intervals: expected numbers from 1 to {MAX_INTERVAL}, got {list(self.intervals)}"

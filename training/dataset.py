@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from animatex_core.fit import plan_fit
 from animatex_core.motion import Motion
 from animatex_core.pictures import to_tensor
 from animatex_core.pose.epi import PosePool
@@ -22,6 +23,7 @@ from animatex_core.vae import VAE, load_vae
 
 from .anchors import open_pool
 from .augment import ReadSettings, draw_window, explicit_pose
+from .emphasis import place_weights
 from .prepare_settings import file_digest
 from .sample import Draw, Sample
 from .shards import ClipFile, ClipRecord, DatasetError, read_index
@@ -87,8 +89,9 @@ class ClipDataset(Dataset[Sample]):
         pool = _pool_sha256(self.pool) if self.settings.pool else ""
         settings = {name: getattr(self.settings, name) for name in _TOLD} | {"pool": pool, "vae": self._vae_sha256()}
         told += settings.values()
-        if self.settings.without_video:  # so that runs of before it was there can go on
-            told.append(self.settings.without_video)
+        # These only where they are used, so that runs of before they were there can go on.
+        told += [value for value in (self.settings.without_video,) if value]
+        told += [f"details {value}" for value in (self.settings.details,) if value]
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _vae_sha256(self) -> str:
@@ -131,6 +134,7 @@ class ClipDataset(Dataset[Sample]):
             keypoints=torch.from_numpy(read.ipi_keypoints()),
             reference_keypoints=torch.from_numpy(reference.poses.ipi_keypoints())[0],
             features=reference.feature.expand_as(features).contiguous() if alone else features,
+            weight=place_weights(poses, plan_fit(record.canvas, record.size, record.fit), self.settings.details),
         )
 
     def _reference_frames(self, clip: ClipFile, record: ClipRecord) -> Tensor:
@@ -165,7 +169,7 @@ class ClipDataset(Dataset[Sample]):
 
     def _pose_pictures(self, poses: PoseSequence, record: ClipRecord) -> Tensor:
         """uint8 [F, 3, H, W]: drawn and fitted by the code that draws them for an animation."""
-        settings = Settings(width=record.width, height=record.height, fit=record.fit, hands=self.settings.hands)  # pyright: ignore[reportArgumentType]
+        settings = Settings(width=record.width, height=record.height, fit=record.fit, hands=self.settings.hands)
         pictures = Motion(poses, None, record.fps).pictures(settings)
         return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
 

@@ -35,7 +35,7 @@ class Batch(Protocol):
     @property
     def clips(self) -> Sequence[str]: ...
     @property
-    def weight(self) -> Tensor: ...  # [b]
+    def weight(self) -> Tensor: ...  # [b, F, h, w]
 
 
 class Sampler(Protocol):

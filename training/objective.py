@@ -92,6 +92,7 @@ def loss_weights(timesteps: Tensor, min_snr: float) -> Tensor:
 
 
 def sample_losses(v: Tensor, noised: Noised, weight: Tensor, min_snr: float) -> Tensor:
-    """Weighted mean squared error of each sample [b], in float32. weight [b] is the data set's own."""
-    errors = (v.float() - noised.target.float()).square().flatten(1).mean(1)
-    return errors * loss_weights(noised.timesteps, min_snr) * weight.to(errors)
+    """Weighted mean squared error of each sample [b], in float32. weight [b, F, h, w] is the data set's own."""
+    squares = (v.float() - noised.target.float()).square()
+    errors = (squares * weight.unsqueeze(1).to(squares)).flatten(1).mean(1)
+    return errors * loss_weights(noised.timesteps, min_snr)

@@ -27,7 +27,7 @@ class Sample:
     """One clip of F frames, and what the model is told about it; the fields of `Inputs` without the batch axis.
 
     clip: its id. latents: clean and scaled by 0.18215. Pictures are RGB bytes; poses are in the trained palette.
-    The drawn pose may be transformed (EPI); keypoints and features are the driver's own. weight: of its loss.
+    The drawn pose may be transformed (EPI); keypoints and features are the driver's own. weight: of the loss, by place.
     """
 
     clip: str
@@ -40,12 +40,12 @@ class Sample:
     keypoints: Tensor  # [F, 2, 18]
     reference_keypoints: Tensor  # [2, 18]
     features: Tensor  # [F, clip width]
-    weight: float = 1.0
+    weight: Tensor  # [F, h, w]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Samples of one size. latents [b, 4, F, h, w], weight [b]; the pictures of the inputs are floats in 0..1."""
+    """Samples of one size. latents [b, 4, F, h, w], weight [b, F, h, w]; pictures of the inputs: floats in 0..1."""
 
     latents: Tensor
     inputs: Inputs
@@ -65,10 +65,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of one size. Raises ValueError naming the first sample and the field that differ."""
     if not samples:
         raise ValueError("a batch needs at least one sample")
-    stacked = {f.name: _stack(samples, f.name) for f in fields(Sample) if f.name not in ("clip", "weight")}
-    latents = stacked.pop("latents")
+    stacked = {f.name: _stack(samples, f.name) for f in fields(Sample) if f.name != "clip"}
+    latents, weight = stacked.pop("latents"), stacked.pop("weight")
     inputs: dict[str, Any] = {name: v.float() / 255 if name in PICTURES else v for name, v in stacked.items()}
-    weight = torch.tensor([sample.weight for sample in samples], dtype=torch.float32)
     return Batch(latents=latents, inputs=Inputs(**inputs), clips=[s.clip for s in samples], weight=weight)
 
 

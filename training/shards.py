@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from animatex_core.atomic_file import naming_errors, replacing
+from animatex_core.choices import FitMode
 
 INDEX, CLIPS, FORMAT = "index.json", "clips", 1
 
@@ -39,7 +40,7 @@ class ClipRecord:
     height: int
     canvas: tuple[int, int]
     fps: float
-    fit: str
+    fit: FitMode
     store: str  # "latents" or "frames"
     people: float  # share of frames with a person
     bytes: int

@@ -95,7 +95,7 @@ def collate(samples):
     names = ("pose", "reference", "image_feature", "keypoints", "features")
     stacked = {name: torch.stack([getattr(s.inputs, name) for s in samples]) for name in names}
     latents = torch.stack([s.latents for s in samples])
-    return Batch(latents, Inputs(**stacked), [s.clip for s in samples], torch.ones(len(samples)))
+    return Batch(latents, Inputs(**stacked), [s.clip for s in samples], torch.ones(len(samples), FRAMES, HEIGHT, WIDTH))
 
 
 def fake_data(batch=2, count=6, fingerprint="clips", poison=()):

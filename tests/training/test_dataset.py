@@ -26,7 +26,7 @@ from animatex_core.pose.pool import save_pool
 from tests.training.data_files import prepared, settings
 
 FRAMES = 6
-TENSORS = [f.name for f in fields(Sample) if f.name not in ("clip", "weight")]
+TENSORS = [f.name for f in fields(Sample) if f.name != "clip"]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,18 @@ def test_a_sample_follows_from_its_draw_alone(folder):
     assert not differing(one[Draw(1, 99)], other[Draw(1, 99)])
     assert differing(one[Draw(1, 99)], one[Draw(1, 100)])
     assert one.fingerprint == other.fingerprint
+
+
+def test_details_weigh_the_loss_where_the_clip_has_them_and_change_nothing_else(folder):
+    drawn = ReadSettings(probability=1.0)
+    plain, weighed, other = (
+        ClipDataset(folder, FRAMES, s)
+        for s in (drawn, replace(drawn, details=8.0), replace(drawn, details=8.0, probability=0.0))
+    )
+    assert differing(plain[Draw(1, 99)], weighed[Draw(1, 99)]) == {"weight"}
+    assert (plain[Draw(1, 99)].weight == 1).all() and weighed[Draw(1, 99)].weight.max() > 5
+    assert differing(weighed[Draw(1, 99)], other[Draw(1, 99)]) == {"pose"}  # the clip's own poses, not the drawn ones
+    assert plain.fingerprint != weighed.fingerprint
 
 
 def test_what_a_sample_holds_is_of_the_window_and_of_the_video(root, folder):

@@ -38,8 +38,11 @@ def test_loss_is_the_mean_square_of_v_per_sample():
     v, target = GOLDEN["q.x0"], GOLDEN["q.v"]
     keep = Keep(*torch.ones(4, 5))
     noised = Noised(GOLDEN["q.x_t"], GOLDEN["q.t"].long(), target, keep)
-    weight = torch.tensor([1.0, 1, 1, 1, 2])
-    wanted = (v - target).square().mean((1, 2, 3, 4)) * weight
+    weight = torch.ones(target[:, 0].shape)
+    wanted = (v - target).square().mean((1, 2, 3, 4))
+    assert torch.allclose(sample_losses(v, noised, weight, 0.0), wanted)
+    weight[4, 1, 2, 3] = 9
+    wanted[4] += 8 * (v - target)[4, :, 1, 2, 3].square().sum() / v[4].numel()
     assert torch.allclose(sample_losses(v, noised, weight, 0.0), wanted)
 
 
