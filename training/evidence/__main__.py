@@ -1,4 +1,4 @@
-"""The command: python -m animatex_training.evidence record | bars | leak | driven | compare | tables | sheet."""
+"""Commands: python -m animatex_training.evidence record | bars | leak | driven | parts | compare | tables | sheet."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("set", type=Path, metavar="SET")
     words = "how the pose is aligned; default: %(default)s"
     one.add_argument("--mode", choices=("similarity", "full", "character"), default="character", help=words)
+    one = command("parts", _parts, "the joint error part by part, behind each what the network finds in the truth")
+    one.add_argument("folder", type=Path, metavar="RUN")
+    one.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
+    one.add_argument("--joints", type=Path, required=True, help="weights of the mini keypoint network")
+    one.add_argument("--method", default="mini", help="default: %(default)s")
+    one.add_argument("--cases", default="", help="names with commas between; default: all that are made")
     one = command("compare", _compare, "paired difference of two records, with its interval over characters")
     one.add_argument("records", type=Path, nargs=2, metavar="RECORD")
     one.add_argument("--methods", nargs=2, default=("mini", "mini"), help="one of each record; default: mini mini")
@@ -107,6 +113,16 @@ def _driven(options: argparse.Namespace) -> None:
     from .tables import markdown
 
     say(markdown(driven_rows(driven_errors(options.set, options.mode))))
+
+
+def _parts(options: argparse.Namespace) -> None:
+    from ..evaluation.metrics.mini_keypoints import load_keypoints
+    from .joint_parts import part_errors, part_rows
+    from .tables import markdown
+
+    network = load_keypoints(options.joints)
+    errors = part_errors(options.folder, options.set, network, options.method, _names(options.cases))
+    say(markdown(part_rows(errors)))
 
 
 def _compare(options: argparse.Namespace) -> None:

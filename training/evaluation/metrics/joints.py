@@ -32,12 +32,8 @@ def joint_values(
     small picture of flat colours does not tell a back from a front, nor does the network.
     Frames without a joint are left out and said. Raises ValueError when the lengths differ.
     """
-    frames = np.stack(list(made))
-    if len(frames) != len(expected):
-        raise ValueError(f"{len(frames)} frames in the result, {len(expected)} of poses: nothing is cut")
-    wanted, there = body_in_picture(expected)
-    distances = _distances(network.find(frames), wanted, there)
-    known = [t for t in range(len(frames)) if there[t].any()]
+    distances, there = joint_distances(network, np.stack(list(made)), expected)
+    known = [t for t in range(len(there)) if there[t].any()]
     if not known:
         return {}
     told = {
@@ -46,10 +42,21 @@ def joint_values(
         "near": NEAR,
         "height": expected.height,
     }
-    subset = None if len(known) == len(frames) else known
+    subset = None if len(known) == len(there) else known
     errors = [float(distances[t][there[t]].mean()) for t in known]
     shares = [float((distances[t][there[t]] <= NEAR * expected.height).mean()) for t in known]
     return {"joint_error": mean_value(errors, told, subset), "joint_pck": mean_value(shares, told, subset)}
+
+
+def joint_distances(
+    network: MiniKeypoints, frames: np.ndarray, expected: PoseSequence
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [F, 18] between the joints that the network finds in frames uint8 RGB [F, H, W, 3] and those expected, and
+    which of them are asked for, bool [F, 18]; as `joint_values`, which gives their means."""
+    if len(frames) != len(expected):
+        raise ValueError(f"{len(frames)} frames in the result, {len(expected)} of poses: nothing is cut")
+    wanted, there = body_in_picture(expected)
+    return _distances(network.find(frames), wanted, there), there
 
 
 def body_in_picture(poses: PoseSequence) -> tuple[np.ndarray, np.ndarray]:
