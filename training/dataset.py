@@ -91,7 +91,7 @@ class ClipDataset(Dataset[Sample]):
         told += settings.values()
         # These only where they are used, so that runs of before they were there can go on.
         told += [value for value in (self.settings.without_video,) if value]
-        told += [f"details {value}" for value in (self.settings.details,) if value]
+        told += [f"details {float(value)}" for value in (self.settings.details,) if value]
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _vae_sha256(self) -> str:

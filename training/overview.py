@@ -94,7 +94,7 @@ def _pictures(clip: ClipFile, record: ClipRecord) -> tuple[np.ndarray, np.ndarra
 def _drawn(clip: ClipFile, record: ClipRecord, frames: np.ndarray, pictures: np.ndarray, whose: str = "") -> np.ndarray:
     """Over the pictures, so that poses that do not fit show at one glance."""
     points, scores = (clip.read(f"{whose}{name}").numpy()[frames] for name in ("points", "scores"))
-    fit = plan_fit(record.canvas, record.size, record.fit)  # pyright: ignore[reportArgumentType]
+    fit = plan_fit(record.canvas, record.size, record.fit)
     placed = np.where(scores[..., None] > 0, fit.points(points), 0).astype(np.float32)
     poses = PoseSequence(placed[:, None], scores[:, None], record.width, record.height)
     return draw_poses(poses, palette="openpose", stick="scaled", background=pictures // 2)

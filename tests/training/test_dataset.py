@@ -63,6 +63,8 @@ def test_details_weigh_the_loss_where_the_clip_has_them_and_change_nothing_else(
     assert (plain[Draw(1, 99)].weight == 1).all() and weighed[Draw(1, 99)].weight.max() > 5
     assert differing(weighed[Draw(1, 99)], other[Draw(1, 99)]) == {"pose"}  # the clip's own poses, not the drawn ones
     assert plain.fingerprint != weighed.fingerprint
+    whole = ClipDataset(folder, FRAMES, read_settings({"probability": 1.0, "details": 8}))
+    assert whole.fingerprint == weighed.fingerprint  # a whole number means the same
 
 
 def test_what_a_sample_holds_is_of_the_window_and_of_the_video(root, folder):

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("set", type=Path, metavar="SET")
     words = "how the pose is aligned; default: %(default)s"
     one.add_argument("--mode", choices=("similarity", "full", "character"), default="character", help=words)
+    one.add_argument("--parts", action="store_true", help="part by part")
     one = command("parts", _parts, "the joint error part by part, behind each what the network finds in the truth")
     one.add_argument("folder", type=Path, metavar="RUN")
     one.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
@@ -109,10 +110,14 @@ def _leak(options: argparse.Namespace) -> int:
 
 
 def _driven(options: argparse.Namespace) -> None:
-    from .driven import driven_errors, driven_rows
+    from .driven import driven_errors, driven_parts, driven_rows
+    from .joint_parts import part_rows
     from .tables import markdown
 
-    say(markdown(driven_rows(driven_errors(options.set, options.mode))))
+    if options.parts:
+        say(markdown(part_rows(driven_parts(options.set, options.mode))))
+    else:
+        say(markdown(driven_rows(driven_errors(options.set, options.mode))))
 
 
 def _parts(options: argparse.Namespace) -> None:

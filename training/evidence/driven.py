@@ -15,6 +15,7 @@ from animatex_core.pose.realign import realign
 
 from ..evaluation.cases import Case, open_set
 from ..evaluation.metrics.joints import body_in_picture
+from .joint_parts import by_part
 from .records import GROUPS, group_of
 
 
@@ -23,12 +24,12 @@ def driven_errors(benchmark: Path, mode: str = "character") -> dict[str, list[fl
 
     mode: of `pose.realign`. Raises ValueError naming a case without the truth's poses, the driver's or the picture's.
     """
-    found = open_set(benchmark)
-    errors: dict[str, list[float]] = {group: [] for group in GROUPS}
-    for name in found.cases:
-        case = found.open(name)
-        errors[group_of(case.facts)].append(_error(case, mode))
-    return {group: values for group, values in errors.items() if values}
+    return {group: [_mean(*one) for one in found] for group, found in _distances(benchmark, mode).items()}
+
+
+def driven_parts(benchmark: Path, mode: str = "character") -> dict[str, list[np.ndarray]]:
+    """The same part by part, [1, parts] a case: see `joint_parts`."""
+    return {group: [by_part(*one)[None] for one in found] for group, found in _distances(benchmark, mode).items()}
 
 
 def driven_rows(errors: dict[str, list[float]]) -> list[list[str]]:
@@ -38,7 +39,17 @@ def driven_rows(errors: dict[str, list[float]]) -> list[list[str]]:
     return [["", "all", *errors], ["aligned pose to true pose, px", *means]]
 
 
-def _error(case: Case, mode: str) -> float:
+def _distances(benchmark: Path, mode: str) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """By group and case, pixels [F, 18] from the aligned pose to the true one, and which joints both have."""
+    found = open_set(benchmark)
+    cases: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {group: [] for group in GROUPS}
+    for name in found.cases:
+        case = found.open(name)
+        cases[group_of(case)].append(_aligned(case, mode))
+    return {group: values for group, values in cases.items() if values}
+
+
+def _aligned(case: Case, mode: str) -> tuple[np.ndarray, np.ndarray]:
     if case.poses is None or case.driver_poses is None or case.image_pose is None:
         raise ValueError(f"{case.name}: needs poses.json, driver_poses.json and image_pose.json")
     truth, driver, picture = map(load_openpose, (case.poses, case.driver_poses, case.image_pose))
@@ -49,5 +60,9 @@ def _error(case: Case, mode: str) -> float:
     seen = there & aligned.present[:, 0, BODY]
     if not seen.any():
         raise ValueError(f"{case.name}: no joint is in poses.json and in driver_poses.json")
-    distances = np.linalg.norm(wanted - aligned.points[:, 0, BODY], axis=-1)
+    return np.linalg.norm(wanted - aligned.points[:, 0, BODY], axis=-1), seen
+
+
+def _mean(distances: np.ndarray, seen: np.ndarray) -> float:
+    """Over the joints of a frame, then over the frames that have any."""
     return float(np.mean([distances[t][seen[t]].mean() for t in np.flatnonzero(seen.any(1))]))

@@ -1,6 +1,7 @@
 """Which joints of a result are wrong: a run's joint error part by part, beside what the network finds in the truth.
 
-One number for eighteen joints hides where a model fails. What a part has above the truth's own error is the result's.
+One number for eighteen joints hides where a model fails. What a part has above the truth's own error is of the aligned
+pose (`driven`, part by part as well) and of the model together, and errors of three kinds do not simply add up.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..evaluation.frames import read_clip
 from ..evaluation.metrics.joints import joint_distances
 from ..evaluation.metrics.mini_keypoints import MiniKeypoints
 from ..evaluation.records import RunFolder
-from .records import GROUPS, group_of
+from .records import GROUPS, group_of, version_of
 
 PARTS = {
     "nose, eyes": (0, 14, 15),
@@ -31,50 +32,61 @@ PARTS = {
     "knees": (9, 12),
     "ankles": (10, 13),
 }
-Errors = tuple[np.ndarray, np.ndarray]  # of the result and of the truth [parts], in pixels; NaN where none is asked for
 
 
 def part_errors(
     folder: Path, benchmark: Path, network: MiniKeypoints, method: str, cases: Sequence[str] = ()
-) -> dict[str, list[Errors]]:
-    """By group, the errors of every case that the method has made in the run.
+) -> dict[str, list[np.ndarray]]:
+    """By group, for every case that the method has made in the run: [2, parts], of the result and of the truth, pixels.
 
-    cases: some of them. Raises ValueError: a case that is not made, has no poses, or was made in another size than it
-    has in the set.
+    cases: some of them. NaN for a part that is absent. Raises ValueError: a run of another version of the set; a case,
+    which is named, without frames or poses, or made in another size or with other frames than it has in the set.
     """
     run, found = RunFolder(folder), open_set(benchmark)
-    names = cases or [name for name in run.bench().cases if run.frames(method, name).is_dir()]
+    bench = run.bench()
+    if version_of(bench.options) != found.version:
+        raise ValueError(f"{folder}: is of version {version_of(bench.options)}, {benchmark} of {found.version}")
+    names = cases or [name for name in bench.cases if run.frames(method, name).is_dir()]
     if not names:
         raise ValueError(f"{folder}: no case of {method!r} is made")
-    errors: dict[str, list[Errors]] = {group: [] for group in GROUPS}
+    errors: dict[str, list[np.ndarray]] = {group: [] for group in GROUPS}
     for name in names:
         case = found.open(name)
-        if case.poses is None or not run.frames(method, name).is_dir():
-            raise ValueError(f"{name}: needs poses.json in {benchmark} and frames of {method!r} in {folder}")
+        if case.poses is None:
+            raise ValueError(f"{benchmark}: {name}: there is no poses.json")
         poses = load_openpose(case.poses)
-        sides = [_by_part(network, where, poses) for where in (run.frames(method, name), run.case(name) / "truth")]
-        errors[group_of(case.facts)].append((sides[0], sides[1]))
+        sides = (run.frames(method, name), run.case(name) / "truth")
+        errors[group_of(case)].append(np.stack([_found(network, side, poses) for side in sides]))
     return {group: values for group, values in errors.items() if values}
 
 
-def part_rows(errors: dict[str, list[Errors]]) -> list[list[str]]:
-    """A table: all cases and every group, in each cell the result's error and behind it the truth's."""
-    every = {"all": [pair for pairs in errors.values() for pair in pairs], **errors}
+def by_part(distances: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Means [parts] of distances [F, 18] over the joints and frames that are there, bool [F, 18]; NaN for none."""
+    parts = [distances[:, joints][there[:, joints]] for joints in PARTS.values()]
+    return np.array([part.mean() if len(part) else np.nan for part in parts])
+
+
+def part_rows(errors: dict[str, list[np.ndarray]]) -> list[list[str]]:
+    """A table of errors [1 or 2, parts] a case: all cases and every group; the second number in brackets."""
+    every = {"all": [case for cases in errors.values() for case in cases], **errors}
     rows = [["characters", "cases", *PARTS]]
-    for group, pairs in every.items():
-        rows.append([group, str(len(pairs)), *map(_cell, *np.array(pairs).transpose(1, 2, 0))])
+    for group, cases in every.items():
+        rows.append([group, str(len(cases)), *map(_cell, np.array(cases).transpose(2, 1, 0))])
     return rows
 
 
-def _cell(made: np.ndarray, truth: np.ndarray) -> str:
-    asked = np.isfinite(made)
-    return f"{made[asked].mean():.1f} ({truth[asked].mean():.1f})" if asked.any() else "-"
+def _cell(numbers: np.ndarray) -> str:
+    """[1 or 2, cases]; cases without the part are left out."""
+    means = [f"{one[np.isfinite(one)].mean():.1f}" for one in numbers if np.isfinite(one).any()]
+    return f"{means[0]} ({means[1]})" if len(means) == 2 else "".join(means) or "-"
 
 
-def _by_part(network: MiniKeypoints, where: Path, poses: PoseSequence) -> np.ndarray:
+def _found(network: MiniKeypoints, where: Path, poses: PoseSequence) -> np.ndarray:
+    if not where.is_dir():
+        raise ValueError(f"{where}: no frames there")
     frames = np.stack(list(read_clip(where)))
-    if frames.shape[1:3] != (poses.height, poses.width):
-        raise ValueError(f"{where}: {frames.shape[2]}x{frames.shape[1]}, its poses {poses.width}x{poses.height}")
-    distances, there = joint_distances(network, frames, poses)
-    parts = [distances[:, joints][there[:, joints]] for joints in PARTS.values()]
-    return np.array([part.mean() if len(part) else np.nan for part in parts])
+    wanted = (len(poses), poses.height, poses.width)
+    if frames.shape[:3] != wanted:
+        told = " and ".join(f"{n} of {w}x{h}" for n, h, w in (frames.shape[:3], wanted))
+        raise ValueError(f"{where}: frames and poses of the set differ: {told}")
+    return by_part(*joint_distances(network, frames, poses))

@@ -68,10 +68,8 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Seque
     folder, found = RunFolder(run), open_set(benchmark)
     bench = folder.bench()
     names = tuple(cases) or bench.cases
-    facts = [found.open(case).facts for case in names]
-    lacking = [case for case, told in zip(names, facts, strict=True) if not {"character", "kind"} <= set(told)]
-    if lacking:
-        raise ValueError(f"{benchmark}: {lacking[0]}: no character and kind in the facts of case.json")
+    opened = [found.open(case) for case in names]
+    groups = tuple(map(group_of, opened))
     wanted = methods or [name for name in bench.methods if folder.method_scores(name)]
     values = {name: _values(folder, name, names) for name in wanted}
     if not values:
@@ -80,8 +78,8 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Seque
         setting=bench.setting,
         options=bench.options["inputs"],
         cases=names,
-        characters=tuple(str(told["character"]) for told in facts),
-        groups=tuple(group_of(told) for told in facts),
+        characters=tuple(str(case.facts["character"]) for case in opened),
+        groups=groups,
         methods={name: bench.options["methods"][name] for name in wanted},
         values=values,
         version=version_of(bench.options),
@@ -120,11 +118,14 @@ def driver_frames(case: Case, options: Mapping[str, Any], count: int) -> list[np
     return list(chosen_frames(case.clip("driver"), chosen, count))
 
 
-def group_of(facts: Mapping[str, Any]) -> str:
-    """One of GROUPS, from the facts of a case."""
-    if facts["kind"] == "in range":
-        return GROUPS[0] if facts["character"] in HUMANS else GROUPS[1]
-    return {"out of range": GROUPS[2], "object": GROUPS[3]}[facts["kind"]]
+def group_of(case: Case) -> str:
+    """One of GROUPS. Raises ValueError naming a case that does not tell it."""
+    character, kind = (case.facts.get(name) for name in ("character", "kind"))
+    in_range = GROUPS[0] if character in HUMANS else GROUPS[1]
+    groups = {"in range": in_range, "out of range": GROUPS[2], "object": GROUPS[3]}
+    if character is None or kind not in groups:
+        raise ValueError(f"{case.name}: no character and kind of the synthetic set in the facts of case.json")
+    return groups[kind]
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -11,7 +11,7 @@ from animatex_training.evaluation.settings import Options
 from animatex_training.evidence.__main__ import main
 from animatex_training.evidence.bars import bar_rows, bars
 from animatex_training.evidence.driven import driven_errors
-from animatex_training.evidence.joint_parts import part_errors, part_rows
+from animatex_training.evidence.joint_parts import PARTS, by_part, part_errors, part_rows
 from animatex_training.evidence.leak import Leak, Moved, measure_leak, read_leak, write_leak
 from animatex_training.evidence.records import GROUPS, Record, gather, read_record, write_record
 from animatex_training.evidence.sheet import sheet
@@ -248,23 +248,25 @@ def test_the_aligned_pose_is_compared_with_the_truth(tmp_path, capsys):
     assert driven_errors(folder)[GROUPS[2]] == pytest.approx([5])
     assert main(["driven", str(folder)]) == 0
     assert "| aligned pose to true pose, px | 5.0 | 5.0 |" in capsys.readouterr().out
+    assert main(["driven", str(folder), "--parts"]) == 0
+    assert f"| {GROUPS[2]} | 1 | 5.0 | - | 5.0 |" in capsys.readouterr().out
 
 
 class Sees:
-    """Stands in for the keypoint network: finds the truth's joints `off` pixels from where they are in a red result."""
+    """Stands in for the keypoint network: finds joints `off` pixels from their places, or where they are in red."""
 
     def __init__(self, poses, off):
         self.places, self.off = poses.points[:, 0, :18], off
 
     def find(self, frames):
-        return self.places + (np.array(self.off) if frames[0, 20, 12, 0] == 200 else 0)
+        return self.places + (0 if frames[0, 20, 12, 0] == 200 else np.array(self.off))
 
 
 def test_joint_errors_are_told_part_by_part_beside_the_truths(tmp_path, capsys, monkeypatch):
-    folder, run = write_small(tmp_path, "own", (30, 30, 200), (190, 30, 30))  # the truth is red, the result less so
+    folder, run = write_small(tmp_path, "own", (30, 30, 200), (30, 30, 200))  # the truth is red, the result is not
     with pytest.raises(ValueError, match="no case of 'other' is made"):
         part_errors(run, folder, Sees(standing_at(12, 18), (3, 4)), "other")
-    with pytest.raises(ValueError, match=r"mouse-jump: needs poses\.json in .* and frames of 'other'"):
+    with pytest.raises(ValueError, match="other/mouse-jump: no frames there"):
         part_errors(run, folder, Sees(standing_at(12, 18), (3, 4)), "other", ["mouse-jump"])
     poses = standing_at(12, 18)
     save_openpose(folder / "mouse-jump/poses.json", poses)
@@ -273,13 +275,31 @@ def test_joint_errors_are_told_part_by_part_beside_the_truths(tmp_path, capsys, 
     assert rows[0][:4] == ["characters", "cases", "nose, eyes", "ears"] and [row[0] for row in rows[1:]] == [
         "all", GROUPS[2]
     ]  # fmt: skip
-    assert rows[1][1:4] == ["1", "0.0 (5.0)", "-"] and set(rows[1][4:]) == {"0.0 (5.0)"}  # it has no ears
+    assert rows[1][1:4] == ["1", "5.0 (0.0)", "-"] and set(rows[1][4:]) == {"5.0 (0.0)"}  # it has no ears
     monkeypatch.setattr("animatex_training.evaluation.metrics.mini_keypoints.load_keypoints", lambda path: network)
     assert main(["parts", str(run), "--set", str(folder), "--joints", "any"]) == 0
-    assert "| all | 1 | 0.0 (5.0) |" in capsys.readouterr().out
+    assert "| all | 1 | 5.0 (0.0) |" in capsys.readouterr().out
     save_openpose(folder / "mouse-jump/poses.json", replace(poses, width=64, height=96))
-    with pytest.raises(ValueError, match="mouse-jump: 32x48, its poses 64x96"):
+    with pytest.raises(ValueError, match="mouse-jump: frames and poses of the set differ: 2 of 32x48 and 2 of 64x96"):
         part_errors(run, folder, network, "mini")
+
+
+def test_the_mean_of_a_part_is_over_the_cases_that_have_it():
+    lacking = np.full((2, len(PARTS)), np.nan)
+    rows = part_rows({GROUPS[0]: [np.full((2, 9), 4.0), np.full((2, 9), 2.0)], GROUPS[3]: [lacking]})
+    assert rows[1][:3] == ["all", "3", "3.0 (3.0)"] and rows[2][2] == "3.0 (3.0)" and rows[3][2] == "-"
+    distances = np.arange(36.0).reshape(2, 18)
+    there = np.zeros((2, 18), bool)
+    there[0, 4] = there[1, 4] = there[1, 7] = True
+    parts = by_part(distances, there)
+    assert parts[list(PARTS).index("wrists")] == (4 + 22 + 25) / 3 and np.isfinite(parts).sum() == 1
+
+
+def test_parts_of_another_version_of_the_set_are_refused(tmp_path):
+    folder, run = write_small(tmp_path, "own", (30, 30, 200), (30, 30, 200))
+    write_set(folder, "own", "2", ["mouse-jump"], ["mouse-jump"])
+    with pytest.raises(ValueError, match=r"is of version 1, .* of 2"):
+        part_errors(run, folder, Sees(standing_at(12, 18), (3, 4)), "mini")
 
 
 def test_records_and_sheets_come_from_runs(tmp_path):

@@ -52,7 +52,10 @@ def joint_distances(
     network: MiniKeypoints, frames: np.ndarray, expected: PoseSequence
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels [F, 18] between the joints that the network finds in frames uint8 RGB [F, H, W, 3] and those expected, and
-    which of them are asked for, bool [F, 18]; as `joint_values`, which gives their means."""
+    which of them are asked for, bool [F, 18]. Sides are exchanged as in `joint_values`, which gives their means.
+
+    Raises ValueError when the lengths differ, or the frames' sides are not as 2 to 3.
+    """
     if len(frames) != len(expected):
         raise ValueError(f"{len(frames)} frames in the result, {len(expected)} of poses: nothing is cut")
     wanted, there = body_in_picture(expected)
