@@ -45,6 +45,11 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in files}
 
 
+def finished(folder):
+    """The same without what a killed run was writing, which lies there for a day under hidden names."""
+    return {name: data for name, data in contents(folder).items() if not name.startswith(".")}
+
+
 def frames_settings(networks, **changes):
     """Without the VAE: quick."""
     return settings(networks, store="frames", **changes)
@@ -135,10 +140,23 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, times):
         killed += child.wait() == -signal.SIGKILL
         child.stdout.close()
         if (tmp_path / "killed" / "index.json").exists():
-            assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+            assert finished(tmp_path / "killed") == contents(tmp_path / "straight")
     assert killed
     prepare(sources, tmp_path / "killed", chosen)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+    assert finished(tmp_path / "killed") == contents(tmp_path / "straight")
+
+
+def test_what_a_killed_run_left_is_removed_once_it_cannot_be_another_runs(tmp_path, networks):
+    write_videos(tmp_path / "videos", 1)
+    sources, chosen = find_sources(tmp_path / "videos"), frames_settings(networks)
+    prepare(sources, tmp_path / "data", chosen)
+    before = contents(tmp_path / "data")
+    old, new = (tmp_path / "data" / "clips" / f".{name}.partial.safetensors" for name in ("old", "new"))
+    for path, hours in ((old, 25), (new, 1)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    prepare(sources, tmp_path / "data", chosen)
+    assert finished(tmp_path / "data") == before and new.exists() and not old.exists()
 
 
 @pytest.mark.parametrize("at", [pytest.param(n, marks=[] if n % 4 == 1 else [pytest.mark.slow]) for n in range(1, 12)])
