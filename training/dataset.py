@@ -90,8 +90,10 @@ class ClipDataset(Dataset[Sample]):
         settings = {name: getattr(self.settings, name) for name in _TOLD} | {"pool": pool, "vae": self._vae_sha256()}
         told += settings.values()
         # These only where they are used, so that runs of before they were there can go on.
-        told += [value for value in (self.settings.without_video,) if value]
-        told += [f"details {float(value)}" for value in (self.settings.details,) if value]
+        if self.settings.without_video:
+            told.append(self.settings.without_video)
+        if self.settings.details:
+            told.append(f"details {float(self.settings.details)}")
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _vae_sha256(self) -> str:

@@ -28,9 +28,13 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    one = command("record", _record, "a run on the synthetic set as a small file")
-    one.add_argument("folder", type=Path, metavar="RUN")
-    one.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
+    def of_run(name: str, run, words: str) -> argparse.ArgumentParser:
+        made = command(name, run, words)
+        made.add_argument("folder", type=Path, metavar="RUN")
+        made.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
+        return made
+
+    one = of_run("record", _record, "a run on the synthetic set as a small file")
     one.add_argument("--out", type=Path, required=True, help="the .json to write")
     one.add_argument("--methods", default="", help="names with commas between; default: all that are complete")
     one.add_argument("--cases", default="", help="names with commas between; default: all of the run")
@@ -49,9 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     words = "how the pose is aligned; default: %(default)s"
     one.add_argument("--mode", choices=("similarity", "full", "character"), default="character", help=words)
     one.add_argument("--parts", action="store_true", help="part by part")
-    one = command("parts", _parts, "the joint error part by part, behind each what the network finds in the truth")
-    one.add_argument("folder", type=Path, metavar="RUN")
-    one.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
+    one = of_run("parts", _parts, "the joint error part by part, behind each what the network finds in the truth")
     one.add_argument("--joints", type=Path, required=True, help="weights of the mini keypoint network")
     one.add_argument("--method", default="mini", help="default: %(default)s")
     one.add_argument("--cases", default="", help="names with commas between; default: all that are made")
@@ -61,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     one = command("tables", _tables, "rewrite the tables of the document from its records")
     one.add_argument("document", type=Path, nargs="?", default=Path("docs/evidence.md"), help="default: %(default)s")
     one.add_argument("--records", type=Path, help="default: the folder named as the document without its ending")
-    one = command("sheet", _sheet, "a picture: reference, and at some frames driver, pose, truth and results")
-    one.add_argument("folder", type=Path, metavar="RUN")
-    one.add_argument("--set", type=Path, required=True, help="the synthetic set that was run")
+    one = of_run("sheet", _sheet, "a picture: reference, and at some frames driver, pose, truth and results")
     one.add_argument("--methods", default="mini", help="names with commas between; default: %(default)s")
     one.add_argument("--cases", default="", help="names with commas between; default: about ten")
     one.add_argument("--columns", type=int, default=3, help="frames shown; default: %(default)s")
@@ -163,7 +163,8 @@ def _sheet(options: argparse.Namespace) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    """Each once, in their order."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from animatex_core.pose.realign import realign
 from ..evaluation.cases import Case, open_set
 from ..evaluation.metrics.joints import body_in_picture
 from .joint_parts import by_part
-from .records import GROUPS, group_of
+from .records import by_group
 
 
 def driven_errors(benchmark: Path, mode: str = "character") -> dict[str, list[float]]:
@@ -42,11 +42,7 @@ def driven_rows(errors: dict[str, list[float]]) -> list[list[str]]:
 def _distances(benchmark: Path, mode: str) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     """By group and case, pixels [F, 18] from the aligned pose to the true one, and which joints both have."""
     found = open_set(benchmark)
-    cases: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {group: [] for group in GROUPS}
-    for name in found.cases:
-        case = found.open(name)
-        cases[group_of(case)].append(_aligned(case, mode))
-    return {group: values for group, values in cases.items() if values}
+    return by_group((case, _aligned(case, mode)) for case in map(found.open, found.cases))
 
 
 def _aligned(case: Case, mode: str) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,12 @@ import numpy as np
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.keypoints import PoseSequence
 
-from ..evaluation.cases import open_set
+from ..evaluation.cases import Case, open_set
 from ..evaluation.frames import read_clip
 from ..evaluation.metrics.joints import joint_distances
 from ..evaluation.metrics.mini_keypoints import MiniKeypoints
 from ..evaluation.records import RunFolder
-from .records import GROUPS, group_of, version_of
+from .records import by_group, version_of
 
 PARTS = {
     "nose, eyes": (0, 14, 15),
@@ -49,15 +49,7 @@ def part_errors(
     names = cases or [name for name in bench.cases if run.frames(method, name).is_dir()]
     if not names:
         raise ValueError(f"{folder}: no case of {method!r} is made")
-    errors: dict[str, list[np.ndarray]] = {group: [] for group in GROUPS}
-    for name in names:
-        case = found.open(name)
-        if case.poses is None:
-            raise ValueError(f"{benchmark}: {name}: there is no poses.json")
-        poses = load_openpose(case.poses)
-        sides = (run.frames(method, name), run.case(name) / "truth")
-        errors[group_of(case)].append(np.stack([_found(network, side, poses) for side in sides]))
-    return {group: values for group, values in errors.items() if values}
+    return by_group((case, _case(network, case, run, method)) for case in map(found.open, names))
 
 
 def by_part(distances: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -79,6 +71,14 @@ def _cell(numbers: np.ndarray) -> str:
     """[1 or 2, cases]; cases without the part are left out."""
     means = [f"{one[np.isfinite(one)].mean():.1f}" for one in numbers if np.isfinite(one).any()]
     return f"{means[0]} ({means[1]})" if len(means) == 2 else "".join(means) or "-"
+
+
+def _case(network: MiniKeypoints, case: Case, run: RunFolder, method: str) -> np.ndarray:
+    if case.poses is None:
+        raise ValueError(f"{case.name}: there is no poses.json")
+    poses = load_openpose(case.poses)
+    sides = (run.frames(method, case.name), run.case(case.name) / "truth")
+    return np.stack([_found(network, side, poses) for side in sides])
 
 
 def _found(network: MiniKeypoints, where: Path, poses: PoseSequence) -> np.ndarray:

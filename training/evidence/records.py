@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..evaluation.records import RunFolder
 from ..evaluation.settings import Options
 from ..synthetic.held_out import HUMANS
 
+T = TypeVar("T")
 FORMAT = 1
 GROUPS = ("humans in range", "figures in range", "out of range", "objects")
 ALIKE = ("width", "height", "frames", "start", "stride")
@@ -116,6 +117,14 @@ def driver_frames(case: Case, options: Mapping[str, Any], count: int) -> list[np
     """The frames of a case's own driver that a run with these options used, uint8 RGB."""
     chosen = Options(start=int(options["start"]), stride=int(options["stride"]))
     return list(chosen_frames(case.clip("driver"), chosen, count))
+
+
+def by_group(cases: Iterable[tuple[Case, T]]) -> dict[str, list[T]]:
+    """What is told of each case, by group in the order of GROUPS; groups without a case are left out."""
+    found: dict[str, list[T]] = {group: [] for group in GROUPS}
+    for case, told in cases:
+        found[group_of(case)].append(told)
+    return {group: values for group, values in found.items() if values}
 
 
 def group_of(case: Case) -> str:

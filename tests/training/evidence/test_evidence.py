@@ -277,7 +277,8 @@ def test_joint_errors_are_told_part_by_part_beside_the_truths(tmp_path, capsys, 
     ]  # fmt: skip
     assert rows[1][1:4] == ["1", "5.0 (0.0)", "-"] and set(rows[1][4:]) == {"5.0 (0.0)"}  # it has no ears
     monkeypatch.setattr("animatex_training.evaluation.metrics.mini_keypoints.load_keypoints", lambda path: network)
-    assert main(["parts", str(run), "--set", str(folder), "--joints", "any"]) == 0
+    asked = ["--joints", "any", "--cases", "mouse-jump, mouse-jump"]
+    assert main(["parts", str(run), "--set", str(folder), *asked]) == 0
     assert "| all | 1 | 5.0 (0.0) |" in capsys.readouterr().out
     save_openpose(folder / "mouse-jump/poses.json", replace(poses, width=64, height=96))
     with pytest.raises(ValueError, match="mouse-jump: frames and poses of the set differ: 2 of 32x48 and 2 of 64x96"):
