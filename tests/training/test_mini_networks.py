@@ -8,7 +8,8 @@ import torch
 from animatex_training.cli_prepare import ASSETS
 from animatex_training.mini_vae import LAYOUT_WIDTH, MiniVAE, VAEShape, psnr, save_mini_vae, widened
 from animatex_training.mini_vae_data import HELD_OUT, Held, Material, crops, drawn, measure
-from animatex_training.mini_vae_train import VAETraining, _Run
+from animatex_training.mini_vae_run import Run
+from animatex_training.mini_vae_train import VAETraining, train_step
 from animatex_training.mini_vision_build import folded, network, rounded
 from animatex_training.synthetic.stills import Stills
 from safetensors import safe_open
@@ -95,12 +96,12 @@ def a_training(**changes):
 
 def trained(run, steps, material=None):
     batches = crops(run.settings, material or Material(), run.step)
-    return [run.train_step(next(batches)) for _ in range(steps)]
+    return [train_step(run, run.settings, next(batches)) for _ in range(steps)]
 
 
 def test_training_goes_on_exactly_where_it_stopped(tmp_path):
     chosen = a_training(steps=12)
-    straight, first, second = _Run(chosen), _Run(chosen), _Run(chosen)
+    straight, first, second = Run(chosen), Run(chosen), Run(chosen)
     stills = Stills(np.random.default_rng(0).integers(0, 256, (3, 24, 16, 3), np.uint8), np.ones((3, 24, 16), bool))
     material = Material(stills, drawn(5, 2))
     losses = trained(straight, 6, material)
@@ -111,12 +112,12 @@ def test_training_goes_on_exactly_where_it_stopped(tmp_path):
     for name, tensor in straight.averaged().state_dict().items():
         assert torch.equal(tensor, second.averaged().state_dict()[name])
     with pytest.raises(ValueError, match="other settings"):
-        _Run(a_training(steps=12, seed=1)).load(tmp_path / "run.safetensors")
-    _Run(a_training(steps=20, batch=1, rate=1e-4)).load(tmp_path / "run.safetensors")
+        Run(a_training(steps=12, seed=1)).load(tmp_path / "run.safetensors")
+    Run(a_training(steps=20, batch=1, rate=1e-4)).load(tmp_path / "run.safetensors")
 
 
 def test_training_learns_and_is_measured_in_the_box_of_the_silhouette(tmp_path):
-    run = _Run(a_training(steps=60, batch=4, rate=4e-3))
+    run = Run(a_training(steps=60, batch=4, rate=4e-3))
     losses = trained(run, 60)
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     save_mini_vae(tmp_path / "vae.safetensors", run.averaged().state_dict(), {})
