@@ -22,12 +22,13 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from animatex_core.atomic_file import replacing
+from animatex_core.atomic_file import check_output, replacing
 
-from .mini_predicted import Predicted, load_predicted
-from .mini_vae import save_mini_vae
+from .mini_predicted import Predicted, facts_of, load_predicted
+from .mini_vae import save_mini_vae, stored_shape
 from .mini_vae_data import Held, measure, read_held
 from .mini_vae_run import Run, RunSettings, changed
+from .prepare_settings import file_digest
 
 LOG = logging.getLogger(__name__)
 _SAVED_EVERY = 120  # seconds
@@ -64,12 +65,13 @@ def _edges(error: Tensor) -> Tensor:
     return error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
 
 
-def write(run: Run, out: Path, start: Path, held: Held) -> None:
+def write(run: Run, out: Path, start: Path, predicted: Sequence[Path], held: Held) -> None:
     """Measure the averaged network and write it with its figures, and with the facts of the file it began from."""
     with safe_open(start, "pt") as file:
         facts = json.loads(file.metadata()["facts"])
     facts = {name: value for name, value in facts.items() if not name.startswith("psnr_")}  # of another decoder
     told = {"settings": asdict(run.settings), "legs": run.legs, "steps_done": run.step}
+    told["predicted"] = [facts_of(path) for path in predicted]
     with replacing(out, overwrite=True) as temporary:
         save_mini_vae(temporary, run.averaged().state_dict(), {})
         facts |= {"decoder": [*facts.get("decoder", []), told]} | measure(temporary, held)
@@ -99,22 +101,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    settings = DecoderTraining(**changed(options, (*DecoderTraining.CHANGEABLE, "details")))
-    run = Run(settings, "decoder")
     checkpoint = options.out.with_suffix(".checkpoint.safetensors")
-    if checkpoint.exists():
-        run.load(checkpoint)
-        if (begun := run.legs[0]["from_file"]) != options.start.name:
-            raise ValueError(
-                f"{checkpoint}: begun from {begun}, not from {options.start.name}: remove it to start anew"
-            )
+    check_output(options.out, overwrite=checkpoint.exists())
+    predicted = load_predicted(options.predicted)
+    shape = vars(stored_shape(options.start))
+    settings = DecoderTraining(**shape, **changed(options, (*DecoderTraining.CHANGEABLE, "details")))
+    run = begun(settings, checkpoint, options.start, options.predicted)
+    held = read_held(options.held_stills, options.held_pictures)
+    _train(run, settings, predicted, checkpoint, options.minutes * 60)
+    write(run, options.out, options.start, options.predicted, held)
+
+
+def begun(settings: DecoderTraining, checkpoint: Path, start: Path, predicted: Sequence[Path]) -> Run:
+    """A run from the file `start`, or where its checkpoint stopped. Raises ValueError: that began from other files."""
+    run, files = Run(settings, "decoder"), {path.name: file_digest(path) for path in (start, *predicted)}
+    if not checkpoint.exists():
+        run.begin(start)
+        run.legs[0]["sha256"] = files
     else:
-        run.begin(options.start)
+        run.load(checkpoint)
+        if (before := run.legs[0]["sha256"]) != files:
+            odd = sorted(set(before.items()) ^ set(files.items()))[0][0]
+            raise ValueError(f"{checkpoint}: was begun with another {odd} (sha256): remove it to start anew")
     if run.step < settings.steps:
         run.tell_leg()
-    predicted, held = load_predicted(options.predicted), read_held(options.held_stills, options.held_pictures)
-    _train(run, settings, predicted, checkpoint, options.minutes * 60)
-    write(run, options.out, options.start, held)
+    return run
 
 
 def _train(run: Run, settings: DecoderTraining, predicted: Predicted, checkpoint: Path, seconds: float) -> None:

@@ -140,6 +140,15 @@ def _padded(tensor: Tensor | None, shape: torch.Size) -> Tensor:
     return wide
 
 
+def stored_shape(path: Path) -> VAEShape:
+    """Of the network of a file, which is padded with zeros there."""
+    with safe_open(path, "pt") as file:
+        told = json.loads(file.metadata()["facts"])["training"]
+    if "widths" not in told:  # the first files
+        return VAEShape((told["width"],) * 4, _ENCODER_BLOCKS, _DECODER_BLOCKS)
+    return VAEShape(*(tuple(told[f.name]) for f in fields(VAEShape)))
+
+
 def widened(path: Path, shape: VAEShape) -> dict[str, Tensor]:
     """The weights of a narrower network's file as a network of `shape` that does the same at first.
 
@@ -147,10 +156,7 @@ def widened(path: Path, shape: VAEShape) -> dict[str, Tensor]:
     """
     with safe_open(path, "pt") as file:
         stored = {name: file.get_tensor(name).float() for name in file.keys()}
-        told = json.loads(file.metadata()["facts"])["training"]
-    old = VAEShape(*(tuple(told[f.name]) for f in fields(VAEShape))) if "widths" in told else VAEShape(
-        (told["width"],) * 4, _ENCODER_BLOCKS, _DECODER_BLOCKS
-    )  # fmt: skip
+    old = stored_shape(path)
     state, narrow = MiniVAE(shape).state_dict(), MiniVAE(old).state_dict()
     for name, tensor in narrow.items():
         if name not in state or any(a > b for a, b in zip(tensor.shape, state[name].shape, strict=True)):

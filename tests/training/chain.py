@@ -18,7 +18,7 @@ ASSETS = Path(__file__).parents[2] / "training" / "assets"
 SIZE, FRAMES = (64, 96), 8
 
 
-def prepare(root, clips=3):
+def prepare(root, clips=3, *more):
     """Videos, poses and the data set; returns its folder."""
     write_clips(root / "videos", make_clips(clips, seed=3, frames=FRAMES, width=SIZE[0], height=SIZE[1]))
     options = [
@@ -32,6 +32,7 @@ def prepare(root, clips=3):
         "--cut",
         "0",
         "--quiet",
+        *more,
     ]
     assert train_cli(["prepare", str(root / "videos"), str(root / "data"), *options]) == 0
     return root / "data"

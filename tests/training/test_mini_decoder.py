@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 from animatex_training.mini_decoder_train import DecoderTraining, main, train_step
-from animatex_training.mini_predicted import Predicted, Sampling, joined, load_predicted, save_predicted
+from animatex_training.mini_predicted import Predicted, Sampling, facts_of, joined, load_predicted, save_predicted
 from animatex_training.mini_predicted import main as predict
-from animatex_training.mini_vae import MiniVAE, save_mini_vae
+from animatex_training.mini_vae import MiniVAE, VAEShape, save_mini_vae
 from animatex_training.mini_vae_run import Run
 from animatex_training.shards import DatasetError
 from safetensors import safe_open
@@ -23,7 +23,7 @@ SMALL = {"widths": (4, 8, 8, 8), "encoder_blocks": (0, 1, 1, 1), "decoder_blocks
 def sampled(tmp_path_factory):
     """Files of a model trained for one step, its data, and what it makes of them."""
     root = tmp_path_factory.mktemp("sampled")
-    data = chain.prepare(root, clips=2)
+    data = chain.prepare(root, 2, "--references", "3")
     model = chain.export_bundle(chain.train(data, root / "run", 1), root / "model.safetensors")
     out = root / "predicted.safetensors"
     command = ["--model", str(model), "--data", str(data), "--out", str(out), "--clips", "2", "--frames", "8"]
@@ -34,12 +34,15 @@ def sampled(tmp_path_factory):
 def test_predicted_latents_lie_beside_their_pictures(sampled):
     command, out = sampled
     found = load_predicted([out])
-    assert found.latents.shape == found.clean.shape == (len(found), 4, 12, 8)
+    assert found.latents.shape == found.clean.shape == (6, 4, 12, 8)  # three of eight frames of two clips
     assert found.pictures.shape == (len(found), 96, 64, 3) and found.pictures.dtype == torch.uint8
     assert torch.isfinite(found.latents).all() and not torch.equal(found.latents, found.clean)
     vae = chain.load_vae(chain.ASSETS / "mini_vae.safetensors")
     encoded = vae.encode(found.pictures.permute(0, 3, 1, 2).float() / 255)
     assert (encoded - found.clean.float()).abs().max() < 0.02
+    assert found.details.shape == (6, 12, 8) and 0.5 < float(found.details.max()) <= 1
+    told = facts_of(out)
+    assert told["model"] == "model.safetensors" and told["sampling"]["frames"] == 8 and len(told["licences"]) == 1
     with pytest.raises(OutputError, match="exists already"):
         predict(command)
 
@@ -49,6 +52,9 @@ def test_the_same_seed_makes_the_same_latents(sampled, tmp_path):
     again = tmp_path / "again.safetensors"
     predict([str(again) if word == str(out) else word for word in command])
     assert torch.equal(load_predicted([again]).latents, load_predicted([out]).latents)
+    other = tmp_path / "other.safetensors"
+    predict([str(other) if word == str(out) else word for word in command] + ["--seed", "1"])
+    assert not torch.equal(load_predicted([other]).latents, load_predicted([out]).latents)
     both = load_predicted([out, again])
     assert len(both) == 2 * len(load_predicted([out]))
 
@@ -75,6 +81,9 @@ def test_files_of_two_sizes_are_named(tmp_path):
         load_predicted([tmp_path / "a.safetensors", tmp_path / "b.safetensors"])
     with pytest.raises(ValueError, match=r"mini_vae\.safetensors: expected latents, clean, pictures, details"):
         load_predicted([chain.ASSETS / "mini_vae.safetensors"])
+    (tmp_path / "c.safetensors").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"c\.safetensors: "):
+        load_predicted([tmp_path / "c.safetensors"])
 
 
 def test_only_the_decoder_learns():
@@ -111,21 +120,25 @@ def test_details_weigh_where_they_are_and_nowhere_else():
 
 def test_the_file_keeps_its_facts_and_goes_on_from_its_checkpoint(tmp_path):
     start, out, predicted = (tmp_path / f"{name}.safetensors" for name in ("start", "out", "predicted"))
-    settings = DecoderTraining(bf16=False)
-    told = {"training": {"widths": settings.widths, "encoder_blocks": settings.encoder_blocks}}
-    told["training"]["decoder_blocks"] = settings.decoder_blocks
-    save_mini_vae(start, MiniVAE(settings.shape).state_dict(), told | {"license": "CC0-1.0"})
-    save_predicted(predicted, joined([some(), some()]), Sampling(), "m")
+    shape = VAEShape(SMALL["widths"], SMALL["encoder_blocks"], SMALL["decoder_blocks"])
+    save_mini_vae(start, MiniVAE(shape).state_dict(), {"training": vars(shape), "license": "CC0-1.0", "psnr_old": 1})
+    save_predicted(predicted, joined([some(), some()]), Sampling(), "m", ["CC0-1.0"])
     command = ["--start", str(start), "--predicted", str(predicted), "--out", str(out), "--batch", "1"]
     main([*command, "--steps", "2"])
     main([*command, "--steps", "3"])
     with safe_open(out, "pt") as file:
         facts = json.loads(file.metadata()["facts"])
-    assert facts["license"] == "CC0-1.0" and facts["decoder"][0]["steps_done"] == 3
-    assert [leg.get("from_step") for leg in facts["decoder"][0]["legs"]] == [None, 0, 2]
-    with pytest.raises(ValueError, match=r"begun from start\.safetensors, not from out\.safetensors"):
-        main(["--start", str(out), *command[2:], "--steps", "4"])
+    assert facts["license"] == "CC0-1.0" and "psnr_old" not in facts and "psnr_drawn" in facts
+    (told,) = facts["decoder"]
+    assert told["steps_done"] == 3 and [leg.get("from_step") for leg in told["legs"]] == [None, 0, 2]
+    assert told["predicted"][0]["licences"] == ["CC0-1.0"]
     before, after = load_file(start), load_file(out)
-    for name, tensor in before.items():
-        if "encoder" in name:
-            assert torch.equal(tensor, after[name])
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items() if "encoder" in name)
+    assert any(not torch.equal(tensor, after[name]) for name, tensor in before.items() if "decoder" in name)
+    predicted.unlink()
+    save_predicted(predicted, some(), Sampling(), "m")
+    with pytest.raises(ValueError, match=r"begun with another predicted\.safetensors"):
+        main([*command, "--steps", "4"])
+    out.with_suffix(".checkpoint.safetensors").unlink()
+    with pytest.raises(OutputError, match="exists already"):
+        main([*command, "--steps", "4"])
