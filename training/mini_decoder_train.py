@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +30,6 @@ from .mini_vae_run import Run, RunSettings, changed
 from .prepare_settings import file_digest
 
 LOG = logging.getLogger(__name__)
-_SAVED_EVERY = 120  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,38 +106,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = DecoderTraining(**shape, **changed(options, (*DecoderTraining.CHANGEABLE, "details")))
     run = begun(settings, checkpoint, options.start, options.predicted)
     held = read_held(options.held_stills, options.held_pictures)
-    _train(run, settings, predicted, checkpoint, options.minutes * 60)
+    run.train(lambda: train_step(run, settings, predicted), checkpoint, options.minutes * 60)
     write(run, options.out, options.start, options.predicted, held)
 
 
 def begun(settings: DecoderTraining, checkpoint: Path, start: Path, predicted: Sequence[Path]) -> Run:
     """A run from the file `start`, or where its checkpoint stopped. Raises ValueError: that began from other files."""
-    run, files = Run(settings, "decoder"), {path.name: file_digest(path) for path in (start, *predicted)}
+    run, files = Run(settings, "decoder"), [[path.name, file_digest(path)] for path in (start, *predicted)]
     if not checkpoint.exists():
         run.begin(start)
         run.legs[0]["sha256"] = files
     else:
         run.load(checkpoint)
         if (before := run.legs[0]["sha256"]) != files:
-            odd = sorted(set(before.items()) ^ set(files.items()))[0][0]
-            raise ValueError(f"{checkpoint}: was begun with another {odd} (sha256): remove it to start anew")
+            odd = next((one for one in files if one not in before), files[0])[0]
+            raise ValueError(f"{checkpoint}: was begun with another {odd} or in another order: remove it to start anew")
     if run.step < settings.steps:
         run.tell_leg()
     return run
-
-
-def _train(run: Run, settings: DecoderTraining, predicted: Predicted, checkpoint: Path, seconds: float) -> None:
-    started = saved = time.monotonic()
-    losses = []
-    while run.step < settings.steps and time.monotonic() - started < seconds:
-        losses.append(train_step(run, settings, predicted))
-        if run.step % 100 == 0:
-            LOG.info("step %d loss %.5f, %.0f s", run.step, sum(losses) / len(losses), time.monotonic() - started)
-            losses = []
-        if time.monotonic() - saved > _SAVED_EVERY:
-            run.save(checkpoint)
-            saved = time.monotonic()
-    run.save(checkpoint)
 
 
 if __name__ == "__main__":

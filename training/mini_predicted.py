@@ -35,10 +35,9 @@ from animatex_core.weights import load_model
 from .augment import ReadSettings
 from .dataset import ClipDataset
 from .network import TrainedNetwork
-from .objective import Keep
 from .sample import Draw, collate
 from .shards import ClipFile, DatasetError
-from .validation import on_device
+from .validation import guided, on_device
 
 LOG = logging.getLogger(__name__)
 
@@ -98,11 +97,10 @@ def _sampled(
     first = int(torch.randint(len(times), (), generator=generator))
     noise = diffusion.offset_noise(tuple(clean.shape), generator, 0.0)
     x = diffusion.add_noise(clean, torch.tensor([times[first]]), noise)
-    for timestep in times[first:]:
-        now = torch.tensor([timestep])
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            with_all, without = (module(x, now, inputs, _all(kept)).float() for kept in (1.0, 0.0))
-        x = diffusion.ddim_step(x, diffusion.guide(with_all, without, how.guidance), timestep, how.steps)
+    denoise = guided(module, inputs, how.guidance)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for timestep in times[first:]:
+            x = diffusion.ddim_step(x, denoise(x, timestep), timestep, how.steps)
     return x
 
 
@@ -168,10 +166,6 @@ def _parser() -> argparse.ArgumentParser:
     words = "as the network was trained (data.reference); default: %(default)s"
     parser.add_argument("--reference", choices=get_args(ReferenceMode), default=Sampling.reference, help=words)
     return parser
-
-
-def _all(kept: float) -> Keep:
-    return Keep(*(torch.tensor([kept]) for _ in range(4)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,8 +19,11 @@ from animatex_core.atomic_file import replacing
 
 from .mini_vae import MiniVAE, VAEShape, widened
 
+LOG = logging.getLogger(__name__)
 WARMUP = 200  # steps
 DECAY = 0.25  # last share of the steps, over which the learning rate falls
+_TOLD_EVERY = 250  # steps
+_SAVED_EVERY = 120  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,21 @@ class Run:
         for name, tensor in self.model.state_dict().items():
             self.average[name].lerp_(tensor, 1 - min(s.ema, (1 + self.step) / (10 + self.step)))
         return float(loss.detach())
+
+    def train(self, step: Callable[[], float], checkpoint: Path, seconds: float) -> None:
+        """Steps, each of which descends, until all are done or so much time has passed; saves on the way."""
+        started = saved = time.monotonic()
+        losses = []
+        while self.step < self.settings.steps and time.monotonic() - started < seconds:
+            losses.append(step())
+            if self.step % _TOLD_EVERY == 0:
+                mean = sum(losses) / len(losses)
+                LOG.info("step %d loss %.5f, %.0f s", self.step, mean, time.monotonic() - started)
+                losses = []
+            if time.monotonic() - saved > _SAVED_EVERY:
+                self.save(checkpoint)
+                saved = time.monotonic()
+        self.save(checkpoint)
 
     def save(self, path: Path) -> None:
         """Everything that going on needs, whole or not at all."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -116,21 +115,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(run: Run, settings: VAETraining, checkpoint: Path, material: Material, held: Held, seconds: float) -> None:
-    started = saved = time.monotonic()
     batches = crops(settings, material, run.step)
-    losses = []
-    while run.step < settings.steps and time.monotonic() - started < seconds:
-        losses.append(train_step(run, settings, next(batches)))
-        if run.step % 250 == 0:
-            mean = sum(losses) / len(losses)
-            LOG.info("step %d loss %.5f, %.0f s", run.step, mean, time.monotonic() - started)
-            losses = []
-        if time.monotonic() - saved > 120:
-            run.save(checkpoint)
-            saved = time.monotonic()
+
+    def step() -> float:
+        loss = train_step(run, settings, next(batches))
         if run.step % _MEASURED == 0:
             write(run, checkpoint.with_name(f"step_{run.step}.safetensors"), material, held)
-    run.save(checkpoint)
+        return loss
+
+    run.train(step, checkpoint, seconds)
 
 
 if __name__ == "__main__":

@@ -54,15 +54,7 @@ class Validation:
         """Latents [F, 4, h, w] that the network makes of a clip's conditions. All processes call it."""
         latents, inputs = on_device(self.batches[number], self.device, self.reference)
         noise = diffusion.offset_noise(tuple(latents.shape), torch.Generator().manual_seed(SEED), 0.0)
-
-        def denoise(x: Tensor, timestep: int) -> Tensor:
-            times = torch.full((1,), timestep, device=self.device)
-            conditional = module(x, times, inputs, _all(1.0, x))
-            if self.settings.guidance == 1:
-                return conditional.float()
-            without = module(x, times, inputs, _all(0.0, x))
-            return diffusion.guide(conditional, without, self.settings.guidance).float()
-
+        denoise = guided(module, inputs, self.settings.guidance)
         made = diffusion.ddim_sample(denoise, noise.to(self.device), self.settings.sampling_steps)
         return made[0].transpose(0, 1).cpu()
 
@@ -80,6 +72,19 @@ class Validation:
         if self.vae is not None:
             return torch.cat([part.float().cpu() for part in self.vae.decode(latents)])
         return functional.interpolate(latents[:, :3].float() / 6 + 0.5, scale_factor=8)
+
+
+def guided(module: nn.Module, inputs: Inputs, guidance: float) -> diffusion.Denoiser:
+    """v of noisy latents [b, 4, F, h, w] with guidance between all of the inputs and none; once only where it is 1."""
+
+    def denoise(x: Tensor, timestep: int) -> Tensor:
+        times = torch.full((x.shape[0],), timestep, device=x.device)
+        conditional = module(x, times, inputs, _all(1.0, x))
+        if guidance == 1:
+            return conditional.float()
+        return diffusion.guide(conditional, module(x, times, inputs, _all(0.0, x)), guidance).float()
+
+    return denoise
 
 
 def on_device(batch: Any, device: torch.device, reference: ReferenceMode) -> tuple[Tensor, Inputs]:
