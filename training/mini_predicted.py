@@ -44,7 +44,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How clips are sampled; steps and guidance are those of the model card."""
+    """How clips are sampled; steps as in the model card, guidance as when the shipped decoder was made."""
 
     frames: int = 16
     steps: int = 6
