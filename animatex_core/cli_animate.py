@@ -159,7 +159,8 @@ def _check_files(options: argparse.Namespace, settings: Settings) -> None:
     if (options.detector is None) != (options.pose_model is None):
         raise ValueError("--detector and --pose-model go together: DWPose needs both files")
     of_video = options.video is not None and options.poses is None
-    of_picture = settings.needs_reference_pose and options.reference_pose is None
+    needed = options.align != "off" or settings.draws_reference_pose
+    of_picture = needed and options.reference_pose is None
     if options.detector is not None and not (of_video or of_picture):
         raise ValueError(
             "--detector and --pose-model read poses from --video, without --poses, and the picture's for --align, "

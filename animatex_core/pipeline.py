@@ -91,7 +91,7 @@ def prepare(
     height, width = reference.shape[:2]
     reference_pose = _load_reference_pose(job, width, height)
     motion = load_motion(job.video, job.poses, settings, extract) if motion is None else motion
-    if extract is not None and job.reference_pose is None and settings.needs_reference_pose:
+    if extract is not None and job.reference_pose is None and (fitting or settings.draws_reference_pose):
         reference_pose = _found_pose(reference, extract)
     source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)

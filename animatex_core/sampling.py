@@ -22,9 +22,9 @@ OnStep = Callable[[int, int, Tensor], None]
 class OwnPose:
     """The character in its own pose, which guidance leads away from while limbs find their places.
 
-    What the network makes of no input at all has no limbs. What it makes of the character standing has them where they
-    are not wanted, so leading away from it takes away the ghosts of arms that hang down. Later steps draw outlines, and
-    there the background has to be led away from noise.
+    What the network makes of no input at all has no limbs; what it makes of the character standing has them where they
+    are not wanted. Later steps draw outlines, and there the background has to be led away from noise. What it gives and
+    what it costs is in docs/evidence.md (Pose strength and the own pose).
 
     inputs: those of the clip, with the reference's own pose drawn in every frame. share: of the time steps, 0 to 1,
     from the noisiest, as hosts count the range of a conditioning.

@@ -90,9 +90,9 @@ class Settings:
         return self.avoid_own_pose > 0 and self.guidance != 1
 
     @property
-    def needs_reference_pose(self) -> bool:
-        """Whether the pose of the picture is asked for: to fit the motion, to draw it, or to lead away from it."""
-        return self.align != "off" or self.reference_mode != "released" or self.avoids_own_pose
+    def draws_reference_pose(self) -> bool:
+        """Whether the pose of the picture is drawn: for the paper's reference mode, or to lead away from it."""
+        return self.reference_mode != "released" or self.avoids_own_pose
 
     def as_metadata(self) -> dict[str, Any]:
         """All of it, for the metadata of the result."""

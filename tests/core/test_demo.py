@@ -97,6 +97,8 @@ def test_without_the_characters_pose_it_is_read_from_the_picture(quick, caplog):
     assert found.inputs.reference_keypoints.equal(told.inputs.reference_keypoints)
     unfitted = replace(job.settings, align="off")
     pipeline.prepare(replace(bare, settings=replace(unfitted, avoid_own_pose=0.0)), extract)
+    drawn = replace(job.settings, avoid_own_pose=0.0)  # fitted beforehand
+    pipeline.prepare(replace(bare, settings=drawn), extract, drawn=told.drawn.poses)
     assert len(calls) == 1  # nothing needs it
     assert pipeline.prepare(replace(bare, settings=unfitted), extract).own_pose.equal(told.own_pose)
     assert len(calls) == 2
