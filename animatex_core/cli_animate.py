@@ -27,10 +27,7 @@ if TYPE_CHECKING:  # the parser must not wait for torch
 LOG = logging.getLogger(__name__)
 PRECISIONS = ("auto", "fp16", "bf16", "fp32")
 # Left out, these are what the model is run with: the mini model has numbers of its own.
-MODELS_OWN = {
-    "width": "width", "height": "height", "frames": "frames", "steps": "steps", "cfg": "guidance",
-    "pose_strength": "pose_strength", "avoid_own_pose": "avoid_own_pose",
-}  # fmt: skip
+MODELS_OWN = {"width": "width", "height": "height", "frames": "frames", "steps": "steps", "cfg": "guidance"}
 INPUTS = ("model", "clip", "vae", "image", "video", "poses", "reference_pose", "detector", "pose_model")
 
 
@@ -92,9 +89,6 @@ def _add_sampling(run: argparse._ArgumentGroup) -> None:
     words = f"30 or 50 by name; {_default('steps')}"
     run.add_argument("--steps", type=_steps, metavar=f"N|{presets}", help=words)
     run.add_argument("--cfg", type=float, help=f"guidance; {_default('guidance')}")
-    run.add_argument("--pose-strength", type=float, help=f"how much the poses count; {_default('pose_strength')}")
-    words = "share of the time steps, the noisiest first, at which guidance leads away from the pose in the picture"
-    run.add_argument("--avoid-own-pose", type=float, metavar="SHARE", help=f"{words}; {_default('avoid_own_pose')}")
     run.add_argument("--seed", type=int, default=default.seed, help="default: %(default)s")
     run.add_argument("--reference-mode", choices=get_args(ReferenceMode), default=default.reference_mode)
     run.add_argument("--ipi-source", choices=get_args(IPISource), help="default: the video when there is one")
@@ -126,8 +120,8 @@ def _steps(text: str) -> int:
 def run_animate(options: argparse.Namespace) -> None:
     """Everything that can be wrong is looked for first, then picture and motion, sampling, the file."""
     options.model = included.model_path(options.model)
+    _check_files(options)
     settings = _settings(options)
-    _check_files(options, settings)
     from .video import check_video_output, write_video
 
     check_video_output(options.out, overwrite=options.overwrite)
@@ -150,7 +144,7 @@ def run_animate(options: argparse.Namespace) -> None:
     say(f"{options.out}: {len(latents)} frames, {prepared.motion.fps:g} fps")
 
 
-def _check_files(options: argparse.Namespace, settings: Settings) -> None:
+def _check_files(options: argparse.Namespace) -> None:
     for name in INPUTS:
         path = getattr(options, name)
         if path is not None and not path.is_file():
@@ -159,12 +153,12 @@ def _check_files(options: argparse.Namespace, settings: Settings) -> None:
     if (options.detector is None) != (options.pose_model is None):
         raise ValueError("--detector and --pose-model go together: DWPose needs both files")
     of_video = options.video is not None and options.poses is None
-    needed = options.align != "off" or settings.draws_reference_pose
+    needed = options.align != "off" or options.reference_mode != "released"
     of_picture = needed and options.reference_pose is None
     if options.detector is not None and not (of_video or of_picture):
         raise ValueError(
-            "--detector and --pose-model read poses from --video, without --poses, and the picture's for --align, "
-            "--reference-mode and --avoid-own-pose, without --reference-pose"
+            "--detector and --pose-model read poses from --video, without --poses, and the picture's for --align and "
+            "--reference-mode, without --reference-pose"
         )
 
 

@@ -12,9 +12,7 @@ MINI = "mini"  # the model's name on the command line
 MINI_FILE = ASSETS / "animatex_mini.safetensors"
 MINI_DANCE = ASSETS / "dance_short.json"  # 16 frames, 12 a second
 # What the mini model was trained on, and how it samples.
-MINI_SETTINGS = Settings(
-    width=128, height=192, frames=16, steps=6, guidance=3.0, pose_strength=1.3, avoid_own_pose=0.25
-)
+MINI_SETTINGS = Settings(width=128, height=192, frames=16, steps=6, guidance=3.0)
 _POINTER = b"version https://git-lfs"
 
 

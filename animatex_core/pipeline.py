@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from .pictures import load_picture, resize, to_tensor
 from .pose.io import load_openpose
 from .pose.keypoints import PoseSequence
 from .pose.realign import realign
-from .sampling import GuidedDenoiser, OnStep, OwnPose, sample
+from .sampling import GuidedDenoiser, OnStep, sample
 from .settings import Settings
 from .vae import load_vae
 from .vision import load_clip_vision
@@ -53,16 +53,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the network needs, on the CPU, and what the result is called by.
-
-    drawn: the motion that is drawn. own_pose: picture [1, 3, H, W] of the reference's pose, where guidance avoids it.
-    """
+    """What the network needs, on the CPU, and what the result is called by. drawn: the motion that is drawn."""
 
     inputs: Inputs
     motion: Motion
     drawn: Motion
     ipi_source: IPISource
-    own_pose: Tensor | None = None
 
 
 def prepare(
@@ -75,7 +71,7 @@ def prepare(
     """Check the files, read picture and motion, run CLIP and (for the paper's reference mode) the VAE encoder.
 
     extract: reads the poses of a video that comes without them, and that of a reference without one where it is needed:
-    the motion is fitted to it, the reference mode draws it, or guidance leads away from it.
+    the motion is fitted to it, or the reference mode draws it.
     motion: instead of the job's video and poses. drawn: the poses of the pose pictures where they are not those that
     the IPI reads, as after EPI: as many frames as the motion has. Without them the settings' `align` fits the motion.
     """
@@ -91,7 +87,7 @@ def prepare(
     height, width = reference.shape[:2]
     reference_pose = _load_reference_pose(job, width, height)
     motion = load_motion(job.video, job.poses, settings, extract) if motion is None else motion
-    if extract is not None and job.reference_pose is None and (fitting or settings.draws_reference_pose):
+    if extract is not None and job.reference_pose is None and (fitting or settings.reference_mode != "released"):
         reference_pose = _found_pose(reference, extract)
     source = choose_ipi_source(settings.ipi_source, motion, has_ipi=config.ipi is not None)
     fit = plan_fit((width, height), (settings.width, settings.height), settings.fit)
@@ -101,7 +97,6 @@ def prepare(
     image_feature, features = _clip_features(job, reference, pose_pictures, motion, source)
     keypoints = torch.from_numpy(motion.poses.ipi_keypoints())[None]
     latent, reference_picture = _paper_inputs(job, fitted, reference_pose)
-    own_pose = _own_pose(reference_pose, settings)
     return Prepared(
         Inputs(
             pose=to_tensor(pose_pictures).transpose(0, 1)[None],
@@ -112,12 +107,10 @@ def prepare(
             reference_keypoints=_reference_keypoints(reference_pose, source),
             reference_latent=latent,
             reference_pose=reference_picture,
-            pose_strength=settings.pose_strength,
         ),
         motion,
         shown,
         source,
-        own_pose,
     )
 
 
@@ -174,16 +167,6 @@ def _paper_inputs(job: Job, fitted: np.ndarray, pose: PoseSequence | None) -> tu
     return latent, to_tensor(picture)
 
 
-def _own_pose(pose: PoseSequence | None, settings: Settings) -> Tensor | None:
-    """The reference's pose as a picture [1, 3, H, W], where guidance is to lead away from it."""
-    if not settings.avoids_own_pose:
-        return None
-    if pose is None:
-        LOG.warning("avoid_own_pose (--avoid-own-pose) is left out: no pose of the reference is known.")
-        return None
-    return to_tensor(Motion(pose, None, 1.0).pictures(settings))
-
-
 def _clip_features(
     job: Job, reference: np.ndarray, poses: np.ndarray, motion: Motion, source: IPISource
 ) -> tuple[Tensor, Tensor | None]:
@@ -207,18 +190,9 @@ def denoise(job: Job, prepared: Prepared, on_step: OnStep | None = None, *, mode
     noise = start_noise(shape, settings.seed, plan, shared=settings.shared_noise)
     if model is None:
         model = load_model(job.model, dtype=job.dtype, device=job.device)
-    inputs = prepared.inputs.to(job.device, job.dtype)
-    guided = GuidedDenoiser(model, inputs, settings.guidance, _avoided(inputs, prepared.own_pose, settings))
+    guided = GuidedDenoiser(model, prepared.inputs.to(job.device, job.dtype), settings.guidance)
     latents = sample(guided, noise.to(job.device), steps=settings.steps, plan=plan, on_step=on_step)
     return latents[0].transpose(0, 1).cpu()
-
-
-def _avoided(inputs: Inputs, own_pose: Tensor | None, settings: Settings) -> OwnPose | None:
-    """The inputs with the reference's own pose in every frame, as strong as it was trained."""
-    if own_pose is None or inputs.pose is None:
-        return None
-    pictures = own_pose.to(inputs.pose).unsqueeze(2).expand_as(inputs.pose)
-    return OwnPose(replace(inputs, pose=pictures, pose_strength=1.0), settings.avoid_own_pose)
 
 
 def _plan(job: Job, prepared: Prepared) -> WindowPlan | None:
@@ -237,9 +211,7 @@ def _resolved(job: Job, prepared: Prepared) -> dict[str, Any]:
     """The settings that were left to us, as they were in the end."""
     plan = _plan(job, prepared)
     overlap = None if plan is None else plan.overlap
-    avoided = job.settings.avoid_own_pose if prepared.own_pose is not None else 0.0
-    source, fps = prepared.ipi_source, prepared.motion.fps
-    return {"ipi_source": source, "fps": fps, "overlap": overlap, "avoid_own_pose": avoided}
+    return {"ipi_source": prepared.ipi_source, "fps": prepared.motion.fps, "overlap": overlap}
 
 
 def metadata(job: Job, prepared: Prepared) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,60 +17,33 @@ WindowDenoiser = Callable[[Tensor, int, Window], Tensor]
 OnStep = Callable[[int, int, Tensor], None]
 
 
-@dataclass(frozen=True)
-class OwnPose:
-    """The character in its own pose, which guidance leads away from while limbs find their places.
-
-    What the network makes of no input at all has no limbs; what it makes of the character standing has them where they
-    are not wanted. Later steps draw outlines, and there the background has to be led away from noise. What it gives and
-    what it costs is in docs/evidence.md (Pose strength and the own pose).
-
-    inputs: those of the clip, with the reference's own pose drawn in every frame. share: of the time steps, 0 to 1,
-    from the noisiest, as hosts count the range of a conditioning.
-    """
-
-    inputs: Inputs
-    share: float
-
-    def at(self, timestep: int) -> bool:
-        """Whether this time step, 0..999, is among them."""
-        return timestep >= (1 - self.share) * (diffusion.STEPS - 1)
-
-
 class GuidedDenoiser:
     """The network with classifier-free guidance. The conditions of each distinct window are encoded once.
 
-    own: what guidance leads away from at first; from no input at all afterwards, and throughout without it.
     Latents, guidance and with them the sampler keep their own precision (float32); the network has that of its weights.
     """
 
-    def __init__(
-        self, model: AnimateX, inputs: Inputs, guidance: float = diffusion.GUIDANCE, own: OwnPose | None = None
-    ):
-        self.model, self.inputs, self.guidance, self.own = model, inputs, guidance, own
-        self._encoded: dict[tuple[Window, bool], Conditions] = {}
+    def __init__(self, model: AnimateX, inputs: Inputs, guidance: float = diffusion.GUIDANCE):
+        self.model, self.inputs, self.guidance = model, inputs, guidance
+        self._encoded: dict[Window, Conditions] = {}
         self._unconditional: dict[int, Conditions] = {}
 
     def __call__(self, x: Tensor, timestep: int, window: Window) -> Tensor:
         """v [1, 4, window, h, w], in the precision of x."""
-        conditional = self._predict(x, timestep, self._conditions(x, window, self.inputs))
+        conditional = self._predict(x, timestep, self._conditions(x, window))
         if self.guidance == 1:
             return conditional
-        if self.own is not None and self.own.at(timestep):
-            away = self._conditions(x, window, self.own.inputs)
-        else:
-            away = self._without(x)
-        return diffusion.guide(conditional, self._predict(x, timestep, away), self.guidance)
+        return diffusion.guide(conditional, self._predict(x, timestep, self._without(x)), self.guidance)
 
     def _predict(self, x: Tensor, timestep: int, conditions: Conditions) -> Tensor:
         t = torch.full((x.shape[0],), timestep, device=x.device)
         return self.model(x.to(self.model.empty_prompt.dtype), t, conditions).to(x.dtype)
 
-    def _conditions(self, x: Tensor, window: Window, inputs: Inputs) -> Conditions:
-        key = (window, inputs is self.inputs)
-        if key not in self._encoded:
-            self._encoded[key] = self.model.encode(inputs.window(window), *x.shape[2:], batch=x.shape[0])
-        return self._encoded[key]
+    def _conditions(self, x: Tensor, window: Window) -> Conditions:
+        if window not in self._encoded:
+            inputs = self.inputs.window(window)
+            self._encoded[window] = self.model.encode(inputs, *x.shape[2:], batch=x.shape[0])
+        return self._encoded[window]
 
     def _without(self, x: Tensor) -> Conditions:
         frames = x.shape[2]

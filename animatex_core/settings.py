@@ -9,7 +9,6 @@ from .choices import GUIDANCE, STEP_PRESETS, STEPS, AlignMode, FitMode, IPISourc
 
 MAX_SIDE = 4096
 MAX_FRAMES = 4096
-MAX_STRENGTH = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +21,7 @@ class Settings:
     pose lacks are taken away from the fitted poses. window: frames denoised together, None for all of them in one go as
     the released program does. overlap: frames that windows share, None for a quarter of the window and at most 8.
     closed_loop: the end joins the start. shared_noise: windows start from the same noise in another order, so that they
-    agree more. pose_strength: how much the pose pictures count, 0 to 2; 1 as trained. avoid_own_pose: share of the
-    time steps, 0 to 1, the noisiest first, at which guidance leads away from the character in its own pose instead of
-    from no input at all; 0 as published.
+    agree more.
     """
 
     width: int = 512
@@ -46,8 +43,6 @@ class Settings:
     overlap: int | None = None
     closed_loop: bool = False
     shared_noise: bool = True
-    pose_strength: float = 1.0
-    avoid_own_pose: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -62,10 +57,6 @@ class Settings:
         _within("seed", self.seed, 0, 2**64 - 1)
         if not 0 <= self.guidance <= 100:
             raise ValueError(f"cfg must be 0 to 100, got {self.guidance}")
-        if not 0 <= self.pose_strength <= MAX_STRENGTH:
-            raise ValueError(f"pose_strength (--pose-strength) must be 0 to {MAX_STRENGTH:g}, got {self.pose_strength}")
-        if not 0 <= self.avoid_own_pose <= 1:
-            raise ValueError(f"avoid_own_pose (--avoid-own-pose) is a share, 0 to 1, got {self.avoid_own_pose}")
         if self.fps is not None and not 0 < self.fps <= 240:
             raise ValueError(f"fps must be above 0 and at most 240, got {self.fps}")
         _one_of("fit", self.fit, get_args(FitMode))
@@ -83,16 +74,6 @@ class Settings:
             _within("overlap", self.overlap or 0, 0, self.window - 1)
         elif self.overlap is not None:
             raise ValueError(f"overlap is what windows share: give a window too, got overlap {self.overlap} alone")
-
-    @property
-    def avoids_own_pose(self) -> bool:
-        """Whether guidance leads away from the reference's own pose at some time steps; without guidance it cannot."""
-        return self.avoid_own_pose > 0 and self.guidance != 1
-
-    @property
-    def draws_reference_pose(self) -> bool:
-        """Whether the pose of the picture is drawn: for the paper's reference mode, or to lead away from it."""
-        return self.reference_mode != "released" or self.avoids_own_pose
 
     def as_metadata(self) -> dict[str, Any]:
         """All of it, for the metadata of the result."""

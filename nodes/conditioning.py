@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 import comfy.model_management
@@ -27,12 +26,6 @@ SETTINGS = ("released", "paper", "both")
 FITS = ("pad", "crop", "stretch")
 BLACK = (0, 0, 0)
 LONGEST = 4096
-AVOID_TOOLTIP = (
-    "Share of the time steps, counted from pure noise as in ConditioningSetTimestepRange, in which the negative is the "
-    "character in its own pose (reference_pose) instead of nothing: fewer ghosts of limbs where they were in the "
-    "picture. 0: as published. The mini model: 0.25. Above 0 the negative has ranges: set none on it."
-)
-NEGATIVE_TOOLTIP = "The unconditional side: all inputs zero. With avoid_own_pose first the character in its own pose."
 
 
 def pose_pictures(poses: PoseSequence, width: int, height: int, mode: FitMode, hands: bool) -> PackedPictures:
@@ -96,9 +89,6 @@ def _optional_inputs() -> list[io.Input]:
         io.Float.Input("pose_strength", tooltip="How much the pose pictures count; 1 is exact.", **strength),
         io.Float.Input("reference_strength", tooltip="How much the reference counts; 1 is exact.", **strength),
         io.Float.Input("motion_strength", tooltip="How much the IPI's motion counts; 1 is exact.", **strength),
-        io.Float.Input(
-            "avoid_own_pose", default=0.0, min=0.0, max=1.0, step=0.05, optional=True, tooltip=AVOID_TOOLTIP
-        ),
     ]
 
 
@@ -150,7 +140,7 @@ class Conditioning(io.ComfyNode):
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="Follows ComfyUI's timestep ranges."),
-                io.Conditioning.Output(display_name="negative", tooltip=NEGATIVE_TOOLTIP),
+                io.Conditioning.Output(display_name="negative", tooltip="The unconditional side: all inputs zero."),
                 io.Latent.Output(display_name="latent", tooltip="Empty latents of the right size, one a frame."),
             ],
         )
@@ -161,7 +151,6 @@ class Conditioning(io.ComfyNode):
         motion: MotionInputs | None = None, driving_images: Any = None, driving_pose_raw: Any = None,
         reference_pose: Any = None, vae: Any = None, setting: str = "released", motion_source: str = "auto",
         hands: bool = True, pose_strength: float = 1.0, reference_strength: float = 1.0, motion_strength: float = 1.0,
-        avoid_own_pose: float = 0.0,
     ) -> io.NodeOutput:  # fmt: skip
         """Check that everything fits together, then encode what does not depend on the model."""
         poses = _driving_poses(driving_pose, length)
@@ -193,44 +182,13 @@ class Conditioning(io.ComfyNode):
             motion_strength=motion_strength,
             **paper,
         )
-        own = _own_pose(reference_pose, plan, hands, frames) if avoid_own_pose else None
+        nothing = Carried(frames=frames, width=width, height=height, motion_strength=motion_strength)
         latent = torch.zeros(frames, 4, height // 8, width // 8, device=comfy.model_management.intermediate_device())
         return io.NodeOutput(
             [[feature[None], {CARRIED: carried}]],
-            _negative(carried, own, feature, avoid_own_pose),
+            [[torch.zeros_like(feature[None]), {CARRIED: nothing}]],
             {"samples": latent},
         )
-
-
-def _negative(carried: Carried, own: PackedPictures | None, feature: Tensor, share: float) -> list[list[Any]]:
-    """The negative: no input at all, and before that, for a share of the time, the character in its own pose.
-
-    Each is entered with the range that the host reads, so every sampler of the host follows it.
-    """
-    nothing = Carried(
-        frames=carried.frames, width=carried.width, height=carried.height, motion_strength=carried.motion_strength
-    )
-    if own is None:
-        return [[torch.zeros_like(feature[None]), {CARRIED: nothing}]]
-    still = replace(carried, pose=own, pose_strength=1.0)
-    negative: list[list[Any]] = [[feature[None], {CARRIED: still, "start_percent": 0.0, "end_percent": share}]]
-    if share < 1:
-        later = {CARRIED: nothing, "start_percent": share, "end_percent": 1.0}
-        negative.append([torch.zeros_like(feature[None]), later])
-    return negative
-
-
-def _own_pose(reference_pose: Any, plan: Fit, hands: bool, frames: int) -> PackedPictures | None:
-    """The reference's pose picture in every frame; None, and a word, where nobody was found in the reference."""
-    pose = None if reference_pose is None else poses_of(reference_pose, "reference_pose").frames(slice(0, 1))
-    if pose is None or not pose.present.any():
-        LOG.warning("avoid_own_pose: reference_pose is not connected or shows nobody; the negative stays empty")
-        return None
-    picture = _drawn_like(plan, pose, hands)
-    packed = PackedPictures(*picture.shape[1:3])
-    packed.extend(picture)
-    packed.repeat(frames)
-    return packed
 
 
 def _driving_poses(keypoints: Any, length: int) -> PoseSequence:
@@ -270,14 +228,9 @@ def _paper(
         LOG.warning("reference_pose is not connected: the reference's latent is fed without its pose")
         return found
     pose = poses_of(reference_pose, "reference_pose").frames(slice(0, 1))
-    return found | {"reference_pose": torch.from_numpy(_drawn_like(plan, pose, hands))}
-
-
-def _drawn_like(plan: Fit, pose: PoseSequence, hands: bool) -> np.ndarray:
-    """The reference's pose as a picture [1, H, W, 3], brought to the size as the reference is."""
     drawn = draw_poses(pose, hands=hands)
     own = plan if (pose.width, pose.height) == plan.source else _same_fit(plan, (pose.width, pose.height))
-    return own.apply(drawn, BLACK)
+    return found | {"reference_pose": torch.from_numpy(own.apply(drawn, BLACK))}
 
 
 def _same_fit(plan: Fit, canvas: tuple[int, int]) -> Fit:

@@ -74,10 +74,6 @@ class PackedPictures:
             raise ValueError(f"expected pictures of {self.width}x{self.height}, got {list(pictures.shape)}")
         self._frames += [zlib.compress(np.ascontiguousarray(picture), 1) for picture in pictures]
 
-    def repeat(self, times: int) -> None:
-        """All pictures so many times over, 1 or more, one time after the other; they are kept once."""
-        self._frames *= times
-
     def rows(self, numbers: Sequence[int]) -> Tensor:
         """The pictures of these numbers, uint8 [n, height, width, 3]."""
         out = torch.empty(len(numbers), self.height, self.width, 3, dtype=torch.uint8)

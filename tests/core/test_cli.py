@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from animatex_core import cli, included, pipeline
+from animatex_core import cli, pipeline
 from animatex_core.cli_animate import choose_device, choose_dtype
 from animatex_core.cli_output import progress_bar
 from animatex_core.config import TINY
@@ -53,21 +53,6 @@ def test_the_same_seed_makes_the_same_frames(arguments, tmp_path):
         assert cli.main([*arguments(out=tmp_path / name), "--seed", seed]) == 0
     pixels = {n: [Image.open(p).tobytes() for p in sorted((tmp_path / n).glob("*.png"))] for n in "abc"}
     assert len(pixels["a"]) == 4 and pixels["a"] == pixels["b"] != pixels["c"]
-
-
-def test_pose_strength_and_own_pose_are_the_models_own_unless_given(arguments, monkeypatch):
-    seen = []
-
-    def stop(job, *_):
-        seen.append((job.settings.pose_strength, job.settings.avoid_own_pose))
-        raise ValueError("seen")
-
-    monkeypatch.setattr(pipeline, "prepare", stop)
-    mini = arguments(model="mini", clip=None, vae=None)
-    for command in (arguments(), mini, [*mini, "--pose-strength", "1.5", "--avoid-own-pose", "0"]):
-        assert cli.main(command) == 1
-    own = included.MINI_SETTINGS
-    assert seen == [(1.0, 0.0), (own.pose_strength, own.avoid_own_pose), (1.5, 0.0)]
 
 
 def test_the_drivers_sound_is_kept(arguments, tmp_path):
@@ -351,7 +336,7 @@ def test_every_path_is_that_of_a_file(name, found, arguments, tmp_path, capsys):
         (["--detector", "{file}", "--pose-model", "{file}"], "without --poses"),
         (
             ["--detector", "{file}", "--pose-model", "{file}", "--align", "full", "--reference-pose", "{file}"],
-            "for --align, --reference-mode and --avoid-own-pose, without --reference-pose",
+            "for --align and --reference-mode, without --reference-pose",
         ),
     ],
 )

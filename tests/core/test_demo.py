@@ -95,13 +95,8 @@ def test_without_the_characters_pose_it_is_read_from_the_picture(quick, caplog):
     assert calls == [[load_picture(job.reference).shape]]  # not where the pose is given
     assert found.drawn.poses.points.tobytes() == told.drawn.poses.points.tobytes()
     assert found.inputs.reference_keypoints.equal(told.inputs.reference_keypoints)
-    unfitted = replace(job.settings, align="off")
-    pipeline.prepare(replace(bare, settings=replace(unfitted, avoid_own_pose=0.0)), extract)
-    drawn = replace(job.settings, avoid_own_pose=0.0)  # fitted beforehand
-    pipeline.prepare(replace(bare, settings=drawn), extract, drawn=told.drawn.poses)
-    assert len(calls) == 1  # nothing needs it
-    assert pipeline.prepare(replace(bare, settings=unfitted), extract).own_pose.equal(told.own_pose)
-    assert len(calls) == 2
+    pipeline.prepare(replace(bare, settings=replace(job.settings, align="off")), extract)
+    assert len(calls) == 1
     nobody = pipeline.prepare(bare, lambda frames, fps: empty(1, 64, 96))
     assert "Nobody was found in the reference" in caplog.text
     np.testing.assert_array_equal(nobody.drawn.poses.points, load_openpose(job.poses).person(0).points)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from animatex_core import motion as motion_of_a_job
 from animatex_core import pipeline
-from animatex_core.motion import Motion, choose_ipi_source, load_motion
+from animatex_core.motion import choose_ipi_source, load_motion
 from animatex_core.pictures import load_picture, resize, to_tensor
 from animatex_core.pose.draw import draw_poses
 from animatex_core.pose.io import load_openpose, save_openpose
@@ -99,26 +99,6 @@ def test_paper_mode_feeds_latent_and_pose_instead_of_the_picture(job, tmp_path, 
     assert torch.equal(read.reference_pose, found.reference_pose)
     both = pipeline.prepare(replace(with_pose, settings=replace(SMALL, reference_mode="both"))).inputs
     assert both.reference is not None and torch.equal(both.reference_latent, found.reference_latent)
-
-
-def test_the_own_pose_is_drawn_where_guidance_is_to_avoid_it(job, tmp_path, caplog):
-    settings = replace(SMALL, avoid_own_pose=0.5, pose_strength=1.5)
-    assert pipeline.prepare(replace(job, settings=settings)).own_pose is None and "is left out" in caplog.text
-    pose = replace(load_openpose(job.poses).frames(slice(5, 6)), width=512, height=768)
-    save_openpose(tmp_path / "pose.json", pose)
-    posed = replace(job, settings=settings, reference_pose=tmp_path / "pose.json")
-    found = pipeline.prepare(posed)
-    assert found.own_pose.shape == (1, 3, 96, 64) and found.own_pose.max() > 0.5
-    assert torch.equal(found.own_pose, to_tensor(Motion(pose, None, 1.0).pictures(settings)))
-    assert found.inputs.pose_strength == 1.5
-    read = pipeline.prepare(replace(job, settings=settings), lambda frames, fps: pose)
-    assert torch.equal(read.own_pose, found.own_pose)
-    assert pipeline.metadata(posed, found)["settings"]["avoid_own_pose"] == 0.5
-    unguided = replace(posed, settings=replace(settings, guidance=1.0))
-    assert pipeline.prepare(unguided).own_pose is None
-    plain = replace(posed, settings=replace(settings, avoid_own_pose=0.0))
-    assert pipeline.prepare(plain).own_pose is None
-    assert not torch.equal(pipeline.denoise(posed, found), pipeline.denoise(plain, found))
 
 
 def test_a_reference_pose_of_another_picture_is_refused_before_anything_is_loaded(job, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from animatex_core.model import Inputs
-from animatex_core.sampling import GuidedDenoiser, OwnPose, hold, sample
+from animatex_core.sampling import GuidedDenoiser, hold, sample
 from animatex_core.windows import WindowPlan, fuse, plan_windows, shared_noise, start_noise
 from tests.core.networks import random_inputs, relative, tiny_model
 
@@ -51,30 +51,6 @@ def test_without_guidance_the_unconditional_pass_is_not_run():
     model, calls = watched_model()
     sample(GuidedDenoiser(model, random_inputs(), guidance=1), noise(), steps=3)
     assert calls.count("unet") == 4 and calls.count("ipi") == 1  # 3 steps make 4 evaluations
-
-
-def test_the_time_that_avoids_the_own_pose_is_counted_as_hosts_count_a_range():
-    half = OwnPose(random_inputs(), 0.55)
-    assert [t for t in (997, 831, 665, 499, 333, 167, 1) if half.at(t)] == [997, 831, 665, 499]
-    assert OwnPose(random_inputs(), 1.0).at(0) and not OwnPose(random_inputs(), 0.1).at(899)
-
-
-@torch.inference_mode()
-def test_guidance_leads_away_from_the_own_pose_first_and_then_from_nothing():
-    model, inputs, x, window = tiny_model(), random_inputs(), noise(), tuple(range(5))
-    still = replace(inputs, pose=inputs.pose.flip(2))
-    guided = GuidedDenoiser(model, inputs, 3.0, OwnPose(still, 0.5))
-    alone = GuidedDenoiser(model, inputs, 1.0)(x, 700, window)
-    away = GuidedDenoiser(model, still, 1.0)(x, 700, window)
-    assert relative(guided(x, 700, window), away + 3 * (alone - away)) < 1e-5
-    assert torch.equal(guided(x, 300, window), GuidedDenoiser(model, inputs, 3.0)(x, 300, window))
-
-
-def test_avoiding_the_own_pose_costs_one_encoding_and_no_pass():
-    model, calls = watched_model()
-    inputs = random_inputs()
-    sample(GuidedDenoiser(model, inputs, own=OwnPose(replace(inputs), 0.5)), noise(), steps=4)
-    assert calls.count("unet") == 2 * 4 and calls.count("pose") == 2
 
 
 @torch.inference_mode()

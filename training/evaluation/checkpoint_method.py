@@ -29,9 +29,9 @@ from .methods import MethodError, MethodSpec, OnStep, file_sha256, option_number
 class CheckpointMethod:
     """A model file with its CLIP image tower and VAE, and how it samples.
 
-    Options: clip, vae (files; bundled in the model when left out), steps, cfg, pose_strength, avoid_own_pose, seed,
-    window, overlap, reference_mode, image_pose (yes: the pose of the image is used where the case has one), precision,
-    device, alpha (weight of the IPI's residual in place of the file's, figure 13).
+    Options: clip, vae (files; bundled in the model when left out), steps, cfg, seed, window, overlap, reference_mode,
+    image_pose (yes: the pose of the image is used where the case has one), precision, device, alpha (weight of the
+    IPI's residual in place of the file's, figure 13).
     """
 
     def __init__(self, spec: MethodSpec) -> None:
@@ -124,8 +124,6 @@ class CheckpointMethod:
         return {
             "steps": steps,
             "guidance": option_number(spec, "cfg", float, default.guidance),
-            "pose_strength": option_number(spec, "pose_strength", float, default.pose_strength),
-            "avoid_own_pose": option_number(spec, "avoid_own_pose", float, default.avoid_own_pose),
             "seed": option_number(spec, "seed", int, default.seed),
             "window": option_number(spec, "window", int, None),
             "overlap": option_number(spec, "overlap", int, None),

@@ -30,8 +30,8 @@ _VIDEOS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 _AT_ONCE = 1 << 22
 _NOT_NEGATIVE = ("start", "seams", "timeout")
 CHECKPOINT_OPTIONS = (
-    "clip", "vae", "steps", "cfg", "pose_strength", "avoid_own_pose", "seed", "window", "overlap", "reference_mode",
-    "image_pose", "precision", "device", "alpha",
+    "clip", "vae", "steps", "cfg", "seed", "window", "overlap", "reference_mode", "image_pose", "precision", "device",
+    "alpha",
 )  # fmt: skip
 RESULT_OPTIONS = ("resize", "start", "seams")
 WORKFLOW_OPTIONS = ("url", "seed_value", "timeout", "seams", *SLOTS)

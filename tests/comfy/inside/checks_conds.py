@@ -96,21 +96,6 @@ def check_strengths_follow_timestep_ranges(kit):
     return {"norms": [round(norm, 2) for norm in norms]}
 
 
-def check_the_negative_is_the_own_pose_first(kit):
-    positive, negative, latent = kit.conditioning(avoid_own_pose=0.5, pose_strength=1.5)
-    own, nothing = (entry[1]["animatex"] for entry in negative)
-    assert nothing.unconditional and own.pose_strength == 1 and torch.equal(own.pose.rows([0]), own.pose.rows([7]))
-    recorder = Recorder(kit.model)
-    run(kit, (positive, negative, latent), steps=6, model=recorder.model)
-    norms = [float(call[2]["pixels"][call[5].index(1)].norm()) for call in recorder.calls]
-    assert min(norms[:2]) > 0 == max(norms[-2:]) and len(recorder.calls) == 6, norms
-    always = kit.conditioning(avoid_own_pose=1.0)[1]
-    unseen = kit.conditioning(avoid_own_pose=0.5, reference_pose=None)[1]
-    assert len(always) == len(unseen) == 1 and unseen[0][1]["animatex"].unconditional
-    assert not always[0][1]["animatex"].unconditional
-    return {"norms": [round(norm, 2) for norm in norms]}
-
-
 def check_works_without_motion_reference_pose_and_vae(kit):
     clip = kit.clip_of(6)
     out = run(kit, kit.conditioning(6, driving_images=None, reference_pose=None))

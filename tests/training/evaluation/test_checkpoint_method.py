@@ -41,8 +41,6 @@ def test_mini_is_the_included_model_with_numbers_of_its_own():
     sampling = open_method(parse_method("small=mini,device=cpu,seed=3")).facts["sampling"]
     own = included.MINI_SETTINGS
     assert (sampling["steps"], sampling["guidance"], sampling["seed"]) == (own.steps, own.guidance, 3)
-    given = (sampling["pose_strength"], sampling["avoid_own_pose"])
-    assert given == (own.pose_strength, own.avoid_own_pose)
     assert parse_method("small=mini").path == included.MINI_FILE
 
 
