@@ -13,10 +13,11 @@
    frame somebody else shall stand.
 
 So the lengths are the character's and the motion is the driver's, and both pictures follow from one seed. The modules:
-`motion` (what is handed on; read by `bvh` and `deepmimic`), `body` (a human of any shape), `proportions` (and
-of lengths that people do not have), `costumes` (and dressed up), `mascots` (and in a suit, or with a very large head),
-`figures` (characters of our own: big heads, no arms, short legs, objects with limbs), `render` and `stage` (pictures,
-joints and silhouettes), `cast` (who there is and which motions are held out), `__main__` (the commands).
+`motion` (what is handed on; read by `bvh` and `deepmimic`), `variety` (motions made of motions), `body` (a human of any
+shape), `proportions` (and of lengths that people do not have), `costumes` (and dressed up), `mascots` (and in a suit,
+or with a very large head), `figures` (characters of our own: big heads, no arms, short legs, objects with limbs),
+`render` and `stage` (pictures, joints and silhouettes), `cast` (who there is and which motions are held out),
+`__main__` (the commands).
 
 Nothing here is needed to animate or to train; its packages are the extra "synthetic".
 """

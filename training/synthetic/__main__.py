@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from animatex_core.cli_output import fail, progress_bar, say
+
+if TYPE_CHECKING:
+    from .motion import Motion
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--dressed-up", type=float, default=0.0, help=words)
             words = "share of all that is in the costume of a mascot; default: %(default)s"
             command.add_argument("--mascots", type=float, default=0.0, help=words)
+            words = "share of motions made of several recordings and changed at random; default: %(default)s"
+            command.add_argument("--varied", type=float, default=0.0, help=words)
         if name == "stills":
             command.add_argument("--count", type=int, default=3200, help="default: %(default)s")
             command.add_argument("--figures", type=float, default=0.45, help="share that is no human")
@@ -64,9 +71,17 @@ def _clips(options: argparse.Namespace) -> None:
     with progress_bar("humans", "human", quiet=False) as advance:
         manifest = write_clips(
             options.out, recordings, bodies=options.bodies, each=options.each, seed=options.seed,
-            rescaled=options.rescaled, dressed_up=options.dressed_up, mascots=options.mascots, progress=advance,
+            rescaled=options.rescaled, dressed_up=options.dressed_up, mascots=options.mascots, varied=options.varied,
+            lenders=_lenders(options, recordings) if options.varied else None, progress=advance,
         )  # fmt: skip
     say(f"{manifest}: {options.bodies * options.each} clips")
+
+
+def _lenders(options: argparse.Namespace, recordings: Mapping[str, Motion]) -> dict[str, Motion]:
+    from .cast import LENDING_MOTIONS
+    from .sources import load_motions
+
+    return {**recordings, **load_motions(LENDING_MOTIONS, options.motions)}
 
 
 def _benchmark(options: argparse.Namespace) -> None:

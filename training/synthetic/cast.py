@@ -18,6 +18,7 @@ from .puppet import Puppet
 
 Colour = tuple[float, float, float]
 TRAINING_MOTIONS = ("01_01", "01_03", "backflip", "cartwheel", "dance_a", "run", "spin", "walk")
+LENDING_MOTIONS = ("crawl", "getup_facedown", "getup_faceup", "roll")  # not upright: their limbs alone are of use
 _SKINS = ((0.97, 0.84, 0.74), (0.89, 0.70, 0.57), (0.76, 0.56, 0.42), (0.58, 0.40, 0.28), (0.40, 0.27, 0.19))
 _HAIR = ((0.09, 0.07, 0.06), (0.28, 0.17, 0.10), (0.55, 0.36, 0.17), (0.86, 0.70, 0.36),
          (0.62, 0.22, 0.10), (0.75, 0.75, 0.77))  # fmt: skip

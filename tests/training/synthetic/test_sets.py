@@ -105,6 +105,16 @@ def test_mascots_have_a_share_that_the_source_names(body_model, renderer, record
     assert isinstance(who, Dressed) and set(who.costume.marks) == {0, 14, 15, 16, 17}
 
 
+def test_varied_motions_have_a_share_that_the_source_names(body_model, renderer, recordings, tmp_path):
+    train = {name: recordings[name] for name in TRAINING_MOTIONS}
+    for share in (0, 1):
+        write_clips(tmp_path / str(share), train, bodies=1, each=1, seed=3, varied=share, width=64, height=96)
+    sources = [json.loads((tmp_path / share / "manifest.jsonl").read_text())["source"] for share in ("0", "1")]
+    assert [source.rsplit(", ", 1)[1] for source in sources] == ["dressed up 0", "varied 1"]
+    plain, varied = (load_openpose(tmp_path / share / "human_0000_00.json") for share in ("0", "1"))
+    assert plain.points.shape == varied.points.shape and np.abs(plain.points - varied.points).max() > 3
+
+
 def test_nothing_is_drawn_for_a_share_of_0(body_model):
     """Clips of before there were costumes and mascots stay the same."""
     ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
@@ -115,7 +125,7 @@ def test_nothing_is_drawn_for_a_share_of_0(body_model):
     np.testing.assert_array_equal(who.pose(standing().rotations).vertices, other.pose(standing().rotations).vertices)
 
 
-@pytest.mark.parametrize("name", ["rescaled", "dressed_up", "mascots"])
+@pytest.mark.parametrize("name", ["rescaled", "dressed_up", "mascots", "varied"])
 def test_a_share_is_from_0_to_1(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name}: expected a share of 0 to 1, got 2"):
         write_clips(tmp_path / "clips", {}, bodies=1, each=1, seed=0, **{name: 2})

@@ -1,0 +1,89 @@
+"""Motions made of motions: rotations stay rotations, hinges bend one way, limbs come from lenders."""
+
+import numpy as np
+import pytest
+from animatex_training.synthetic.motion import standing
+from animatex_training.synthetic.skeleton import INDEX, JOINTS, PARENT, SIDES
+from animatex_training.synthetic.training_clips import draw_motion
+from animatex_training.synthetic.variety import vary
+from scipy.spatial.transform import Rotation
+
+from tests.training.synthetic.recordings import wild_motion
+
+
+def relative(motion, joint):
+    """The turn of a segment against the one that it hangs on."""
+    own, parent = (motion.rotations[:, INDEX[name]] for name in (joint, PARENT[joint]))
+    return Rotation.from_matrix(parent.swapaxes(1, 2) @ own)
+
+
+def still(frames=16):
+    one = standing()
+    return type(one)("still", *(np.repeat(v, frames, 0) for v in (one.rotations, one.path, one.clearance)), 12.0)
+
+
+def test_what_comes_out_is_a_motion_of_the_same_length_made_of_rotations():
+    motion = wild_motion()
+    made = vary(motion, [motion, motion.mirrored()], np.random.default_rng(1))
+    assert len(made) == len(motion) and made.fps == motion.fps
+    squares = made.rotations @ made.rotations.swapaxes(-1, -2)
+    np.testing.assert_allclose(squares, np.broadcast_to(np.eye(3), squares.shape), atol=1e-9)
+    np.testing.assert_allclose(np.linalg.det(made.rotations), 1, atol=1e-9)
+    np.testing.assert_array_equal(made.clearance, motion.clearance)
+
+
+def test_a_seed_makes_the_same_and_another_one_another():
+    motion = still()
+    once, again, other = (vary(motion, [motion], np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(once.rotations, again.rotations)
+    assert np.abs(once.rotations - other.rotations).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_knees_and_elbows_bend_the_way_they_do_in_people(seed):
+    made = vary(still(), [still()], np.random.default_rng(seed))
+    for side, sign in zip(SIDES, (-1, 1), strict=True):
+        knee, elbow = (relative(made, side + part).as_rotvec() for part in ("Leg", "ForeArm"))
+        assert knee[:, 0].min() >= -1e-9 and np.abs(knee[:, 1:]).max() < 1e-9
+        assert (sign * elbow[:, 2]).min() >= -1e-9 and np.abs(elbow[:, :2]).max() < 1e-9
+
+
+def test_it_moves_smoothly():
+    steps = [np.linalg.norm((a[1:] * a[:-1].inv()).as_rotvec(), axis=1).max() for a in _all_relative(range(6))]
+    assert max(steps) < 0.9  # radians between two frames, 1/12 s apart
+
+
+def _all_relative(seeds):
+    for seed in seeds:
+        made = vary(still(), [still()], np.random.default_rng(seed))
+        for joint in JOINTS[1:]:
+            yield relative(made, joint)
+
+
+def test_arms_and_legs_of_lenders_are_taken_as_they_hang_on_the_body():
+    lender, taken = wild_motion(), set()
+    toes = relative(lender, "LeftToeBase").as_matrix(), relative(lender, "RightHand").as_matrix()
+    for seed in range(30):
+        made = vary(still(len(lender)), [lender], np.random.default_rng(seed))
+        for name, joint, own in (("legs", "LeftToeBase", toes[0]), ("arms", "RightHand", toes[1])):
+            if np.allclose(relative(made, joint).as_matrix(), own, atol=1e-9):
+                taken.add(name)
+    assert taken == {"legs", "arms"}
+
+
+def test_bodies_face_anywhere_half_of_the_time():
+    fronts = []
+    for seed in range(60):
+        made = vary(still(), [still()], np.random.default_rng(seed))
+        fronts.append((made.rotations[0, INDEX["Hips"]] @ (0.0, -1.0, 0.0))[1])
+    away = np.mean(np.array(fronts) > 0)
+    assert 0.1 < away < 0.45
+
+
+def test_a_share_of_motions_is_varied_and_none_by_default():
+    recordings = {"wild": wild_motion()}
+    plain = draw_motion(recordings, np.random.default_rng(5))
+    same = draw_motion(recordings, np.random.default_rng(5), 0.0)
+    changed = draw_motion(recordings, np.random.default_rng(5), 1.0)
+    np.testing.assert_array_equal(plain.rotations, same.rotations)
+    assert len(changed) == len(plain) and np.abs(changed.rotations - plain.rotations).max() > 0.1
