@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--dressed-up", type=float, default=0.0, help=words)
             words = "share of all that is in the costume of a mascot; default: %(default)s"
             command.add_argument("--mascots", type=float, default=0.0, help=words)
+        if name != "benchmark":
             words = "share of motions made of several recordings and changed at random; default: %(default)s"
             command.add_argument("--varied", type=float, default=0.0, help=words)
         if name == "stills":
@@ -92,10 +93,14 @@ def _benchmark(options: argparse.Namespace) -> None:
 
 
 def _stills(options: argparse.Namespace) -> None:
-    recordings = list(_recordings(options, held_out=options.held_out).values())
+    recordings = _recordings(options, held_out=options.held_out)
     from .stills import make_stills, save_stills
 
-    stills = make_stills(options.count, recordings, seed=options.seed, figures=options.figures)
+    lenders = list(_lenders(options, recordings).values()) if options.varied else []
+    stills = make_stills(
+        options.count, list(recordings.values()), seed=options.seed, figures=options.figures, varied=options.varied,
+        lenders=lenders,
+    )  # fmt: skip
     save_stills(options.out, stills)
     say(f"{options.out}: {len(stills.pictures)} pictures")
 

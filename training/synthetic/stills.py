@@ -17,6 +17,7 @@ from .cast import draw_figure, draw_human
 from .motion import Motion
 from .render import Renderer
 from .stage import film
+from .variety import vary
 
 _SHOTS = 8  # of every character
 
@@ -35,23 +36,37 @@ class Stills:
 
 
 def make_stills(
-    count: int, motions: Sequence[Motion], *, seed: int, figures: float, width: int = 128, height: int = 192
-) -> Stills:
-    """So many pictures of random characters, of which the share `figures` is of our own and the others are humans."""
+    count: int, motions: Sequence[Motion], *, seed: int, figures: float, varied: float = 0.0,
+    lenders: Sequence[Motion] = (), width: int = 128, height: int = 192,
+) -> Stills:  # fmt: skip
+    """So many pictures of random characters, of which the share `figures` is of our own and the others are humans.
+
+    varied: the share of motions that are changed at random (`variety`), with arms and legs of the lenders, which are
+    the motions themselves by default. Raises ValueError for what is no share.
+    """
+    if not 0 <= varied <= 1:
+        raise ValueError(f"varied: expected a share of 0 to 1, got {varied}")
     model = AnnyModel()
     pictures, silhouettes, joints = [], [], []
     with Renderer(width, height) as renderer:
         for number in range(-(-count // _SHOTS)):
             rng = np.random.default_rng([seed, number])
             who, looks = draw_figure(rng) if rng.random() < figures else draw_human(model, rng)
-            motion = motions[int(rng.integers(len(motions)))]
-            start = float(rng.uniform(0, 0.5 * motion.seconds))
-            moving = motion.window(start, _SHOTS, _SHOTS / (motion.seconds - start)).facing(rng.uniform(-0.8, 0.8))
+            moving = _draw_part(motions, rng)
+            if varied and rng.random() < varied:
+                moving = vary(moving, [_draw_part(lenders or motions, rng) for _ in range(2)], rng)
             clip = film(renderer, who, moving, looks.background)
             pictures.append(clip.frames)
             silhouettes.append(clip.silhouettes)
             joints.append(np.concatenate([clip.poses.points[:, 0, BODY], clip.poses.scores[:, 0, BODY, None]], -1))
     return Stills(*(np.concatenate(found)[:count] for found in (pictures, silhouettes, joints)))
+
+
+def _draw_part(motions: Sequence[Motion], rng: np.random.Generator) -> Motion:
+    """Moments of all of a recording from somewhere in its first half on, turned a little."""
+    motion = motions[int(rng.integers(len(motions)))]
+    start = float(rng.uniform(0, 0.5 * motion.seconds))
+    return motion.window(start, _SHOTS, _SHOTS / (motion.seconds - start)).facing(rng.uniform(-0.8, 0.8))
 
 
 def save_stills(path: Path, stills: Stills) -> None:
