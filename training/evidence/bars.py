@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .leak import Leak
-from .records import GROUPS, Record, check_alike
+from .records import GROUPS, Record, check_alike, check_joints
 
 EXTRA = 0.05  # most extra foreground, of the silhouette
 OF_STILL, OF_WARP = 0.5, 1.5  # most joint error, of these oracles'
@@ -29,10 +29,11 @@ def bars(record: Record, method: str, oracles: Record | None = None, group: str 
     """The bars of all cases, or of one group.
 
     oracles: the record with `still`, `warp` and `wrong`, of the same cases; the same record when left out. Raises
-    ValueError naming what a record lacks, or as `check_alike` does.
+    ValueError naming what a record lacks, or as `check_alike` and `check_joints` do.
     """
     known = record if oracles is None else oracles
     check_alike(record, known)
+    check_joints(record, known)
 
     def mean(of: Record, name: str, metric: str) -> float:
         return float(of.of(name, metric, group).mean())

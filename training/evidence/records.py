@@ -30,7 +30,8 @@ class Record:
     """setting: of the run, as its options say. version: of the set, which changes with the right answers. cases: names.
 
     characters, groups: of each case. methods: name -> what it is. values: method -> metric -> value of each case.
-    place: where it was read from, for messages.
+    place: where it was read from, for messages. joints: sha256 of the keypoint network that found them; records of
+    before do not tell it.
     """
 
     setting: str
@@ -42,6 +43,7 @@ class Record:
     values: Mapping[str, Mapping[str, tuple[float, ...]]]
     version: str = "1"
     place: str = field(default="a record", compare=False)
+    joints: str = ""
 
     def of(self, method: str, metric: str, group: str = "") -> np.ndarray:
         """The values of the cases, or of those of one group. Raises ValueError naming what the record lacks."""
@@ -85,6 +87,7 @@ def gather(run: Path, benchmark: Path, methods: Sequence[str] = (), cases: Seque
         values=values,
         version=version_of(bench.options),
         place=str(run),
+        joints=bench.options.get("metrics", {}).get("backbones", {}).get("joints", ""),
     )
 
 
@@ -98,6 +101,13 @@ def check_alike(one: Record, other: Record) -> None:
     sides = [{name: record.options.get(name) for name in ALIKE} for record in (one, other)]
     if told := first_difference(sides[0], sides[1], "options"):
         raise ValueError(f"{places}: {told}: expected runs with the same {', '.join(ALIKE)}")
+
+
+def check_joints(one: Record, other: Record) -> None:
+    """Raises ValueError naming both records where other keypoint networks found their joints."""
+    if one.joints != other.joints:
+        told = [record.joints[:8] or "not told" for record in (one, other)]
+        raise ValueError(f"{one.place} and {other.place}: keypoint network: {told[0]} and {told[1]}: not comparable")
 
 
 def first_difference(one: Any, other: Any, name: str) -> str:
@@ -146,6 +156,7 @@ def write_record(path: Path, record: Record) -> None:
         "options": dict(record.options),
         "cases": [list(row) for row in zip(record.cases, record.characters, record.groups, strict=True)],
         "methods": dict(record.methods),
+        **({"joints": record.joints} if record.joints else {}),
         "values": {
             name: {metric: [round(value, _DIGITS) for value in found] for metric, found in of_method.items()}
             for name, of_method in record.values.items()
@@ -169,7 +180,7 @@ def read_record(path: Path) -> Record:
         version = str(fields.get("version", "1"))  # not told by records of the first version
         return Record(
             fields["setting"], fields["options"], cases, characters, groups, fields["methods"], values, version,
-            str(path),
+            str(path), str(fields.get("joints", "")),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: no record as `record` writes it ({error})") from None

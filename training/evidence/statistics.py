@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .records import Record, check_alike, first_difference
+from .records import Record, check_alike, check_joints, first_difference
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
@@ -42,6 +42,8 @@ def difference(
     or, with same_method, in anything.
     """
     check_alike(one[0], other[0])
+    if metric.startswith("joint_"):
+        check_joints(one[0], other[0])
     _check_methods(one, other, same_method)
     gaps = one[0].of(one[1], metric, group) - other[0].of(other[1], metric, group)
     pairs = zip(one[0].characters, one[0].groups, strict=True)

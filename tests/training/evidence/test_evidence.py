@@ -99,6 +99,23 @@ def test_records_that_were_measured_otherwise_are_not_compared(tmp_path, name):
         bars(one, "mini", later)
 
 
+def test_joints_that_other_networks_found_are_not_compared(tmp_path, capsys):
+    one = replace(kept(tmp_path / "one.json"), joints="aa" * 32)
+    write_record(tmp_path / "one.json", one)
+    assert read_record(tmp_path / "one.json").joints == one.joints
+    before = kept(tmp_path / "before.json")
+    for compared in (
+        lambda: difference((one, "mini"), (before, "mini"), "joint_error"),
+        lambda: bars(one, "mini", before),
+    ):
+        with pytest.raises(ValueError, match=r"before\.json: keypoint network: aaaaaaaa and not told"):
+            compared()
+    assert difference((one, "mini"), (before, "mini"), "extra_limb_rate").mean == 0
+    assert main(["compare", *(str(tmp_path / name) for name in ("one.json", "before.json"))]) == 0
+    told = capsys.readouterr().out
+    assert "| joint_error | found by other networks |" in told and "| extra_limb_rate | +0 " in told
+
+
 def test_methods_that_sample_otherwise_are_not_compared(tmp_path):
     one, aligned = kept(tmp_path / "one.json"), kept(tmp_path / "aligned.json", SIZES | {"align": "full"})
     more = kept(tmp_path / "more.json", facts=SAMPLED | {"sampling": {"steps": 30, "seed": 1}})
