@@ -1,4 +1,4 @@
-"""The command line of training: animate-x-train prepare | plan | train | export | average | presets."""
+"""The command line of training: animate-x-train prepare | plan | train | export | average | strengthen | presets."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(command("train", "train, or go on with a run that was interrupted"))
     _add_export(command("export", "a run -> the file that animates"))
     _add_average(command("average", "exports of several legs of one training -> one file, their mean"))
+    _add_strengthen(command("strengthen", "an export -> one that follows the pose pictures more"))
     presets = command("presets", "the configurations that come along")
     presets.set_defaults(run=_presets)
     return parser
@@ -93,6 +94,14 @@ def _add_average(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
     parser.set_defaults(run=_average)
+
+
+def _add_strengthen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="written by export or average")
+    parser.add_argument("--factor", type=float, required=True, help="of the pose pictures' features; 1 changes nothing")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
+    parser.set_defaults(run=_strengthen)
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -161,6 +170,13 @@ def _average(options: argparse.Namespace) -> None:
     from .average import average
 
     average(options.files, options.out, overwrite=options.overwrite)
+    say(f"{options.out}: written")
+
+
+def _strengthen(options: argparse.Namespace) -> None:
+    from .strengthen import strengthen
+
+    strengthen(options.file, options.out, options.factor, overwrite=options.overwrite)
     say(f"{options.out}: written")
 
 

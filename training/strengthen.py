@@ -1,0 +1,42 @@
+"""A file whose network follows the pose pictures more: their features times a number, in the weights themselves.
+
+The same as the pose strength of the Conditioning node, and from then on the strength that counts as 1: hosts and
+command lines need to know nothing of it. A pre-norm block passes a factor on when what enters and what it adds have
+it; the norm of attention takes it out again (but for its epsilon), the feed-forward has none and is given what it had.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from animatex_core.atomic_file import check_output
+from animatex_core.tensor_files import WeightsError, open_safetensors
+from animatex_core.tensor_writer import Cast, write_tensors
+
+MOST = 2.0  # more doubles limbs
+_TIMES = tuple(
+    f"pose.{layer}.{kind}" for layer in ("conv3", "over_time.out", "over_time.down") for kind in ("weight", "bias")
+)
+_OVER = ("pose.over_time.up.weight",)
+
+
+def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False) -> None:
+    """Write the .safetensors of `animate-x-train export` or `average` with its pose features times the factor.
+
+    Metadata are the file's, with `pose_strength`: the factor, on top of what the file says of itself. Raises ValueError
+    for a factor that is not above 0 and at most MOST, and WeightsError naming the file where it has no pose encoder of
+    such names.
+    """
+    if not 0 < factor <= MOST:
+        raise ValueError(f"factor: expected a number above 0 and at most {MOST:g}, got {factor:g}")
+    check_output(out, overwrite=overwrite)
+    opened = open_safetensors(file)
+    if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
+        raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
+    casts = {}
+    for name, tensor in opened.tensors.items():
+        scale = factor if name in _TIMES else 1 / factor if name in _OVER else 1.0
+        scaled = tensor if scale == 1 else tensor.float() * scale
+        casts[name] = Cast(scaled, tensor.dtype, f"{file}: {name} times {scale:g}")
+    before = float(opened.metadata.get("pose_strength", "1"))
+    write_tensors(out, casts, {**opened.metadata, "pose_strength": f"{before * factor:g}"})
