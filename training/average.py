@@ -23,6 +23,7 @@ from .initial import weights_sha256
 _SAME = {
     "config": "two networks; a mean is of one that was trained further",
     "source_sha256": "other networks came with them (export with the same --vae and --clip, or without)",
+    "pose_strength": "strengthened by different numbers; animate-x-train strengthen takes them out again",
     "license": "two licences; export with the one that the mean shall have",
 }
 

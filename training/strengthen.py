@@ -33,10 +33,18 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     opened = open_safetensors(file)
     if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
         raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
+    total = factor * _strength(file, opened.metadata.get("pose_strength", "1"))
     casts = {}
     for name, tensor in opened.tensors.items():
         scale = factor if name in _TIMES else 1 / factor if name in _OVER else 1.0
         scaled = tensor if scale == 1 else tensor.float() * scale
         casts[name] = Cast(scaled, tensor.dtype, f"{file}: {name} times {scale:g}")
-    before = float(opened.metadata.get("pose_strength", "1"))
-    write_tensors(out, casts, {**opened.metadata, "pose_strength": f"{before * factor:g}"})
+    write_tensors(out, casts, {**opened.metadata, "pose_strength": f"{total:g}"})
+
+
+def _strength(file: Path, told: str) -> float:
+    """What a file says of itself."""
+    try:
+        return float(told)
+    except ValueError:
+        raise WeightsError(f"{file}: pose_strength: expected a number in the metadata, found {told!r}") from None

@@ -138,10 +138,11 @@ def _compare(options: argparse.Namespace) -> None:
     sides = [(read_record(path), name) for path, name in zip(options.records, options.methods, strict=True)]
     groups = ["", *(group for group in GROUPS if group in sides[0][0].groups)]
     rows = [["metric", *(group or "all" for group in groups)]]
-    same_joints = sides[0][0].joints == sides[1][0].joints
+    joints = [record.joints for record, _ in sides]
+    words = "found by other networks" if all(joints) else "not told by which network"
     for metric in COLUMNS:
-        if metric.startswith("joint_") and not same_joints:
-            rows.append([metric, *(["found by other networks"] * len(groups))])
+        if metric.startswith("joint_") and joints[0] != joints[1]:
+            rows.append([metric, *([words] * len(groups))])
         elif all(record.has(name, metric) for record, name in sides):
             found = [difference(sides[0], sides[1], metric, group) for group in groups]
             rows.append([metric, *(f"{d.mean:+.4g} ({d.low:+.4g} to {d.high:+.4g})" for d in found)])

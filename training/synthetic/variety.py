@@ -22,8 +22,10 @@ _TURN = 0.6  # radians, deviation: how far the body turns about itself on top of
 _FREE = {
     "Hips": 0.2, "LowerBack": 0.12, "Spine": 0.12, "Spine1": 0.12, "Neck": 0.3, "Arm": 0.6, "UpLeg": 0.45, "Foot": 0.2
 }  # fmt: skip
-# The same of hinges, which bend further and never the other way: about x, and about the upright axis of the T pose.
+# Hinges bend further, never the other way: deviation, and the axis where the recording tells none (x for the knee, the
+# upright axis of the T pose for the elbow).
 _HINGES = {"Leg": (0.4, (1.0, 0.0, 0.0)), "ForeArm": (0.6, (0.0, 0.0, 1.0))}
+_BENT, _FOLDED = 0.2, 2.4  # radians: from where on the recording's own axis is taken, and where flesh stops it
 _CHAINS = (("Shoulder", "Arm", "ForeArm", "Hand"), ("UpLeg", "Leg", "Foot", "ToeBase"))
 
 
@@ -36,27 +38,34 @@ def vary(motion: Motion, others: Sequence[Motion], rng: np.random.Generator) -> 
             taken = [INDEX[side + part] for side in SIDES for part in chain]
             local[:, taken] = lender[:, taken]
     for number, joint in enumerate(JOINTS):
-        turn = _turns(joint, len(motion), rng)
-        if turn is not None:
-            local[:, number] = local[:, number] @ turn
+        local[:, number] = _turned(joint, local[:, number], rng)
     changed = replace(motion, rotations=_global(local))
     yaw = rng.normal(0, _TURN) * np.linspace(0, 1, len(motion))
     changed = replace(changed, rotations=np.stack([about_up(a) for a in yaw])[:, None] @ changed.rotations)
     return changed.facing(float(rng.uniform(-np.pi, np.pi))) if rng.random() < _ANYWHERE else changed
 
 
-def _turns(joint: str, frames: int, rng: np.random.Generator) -> np.ndarray | None:
-    """[frames, 3, 3] for a segment, or None where nothing turns it."""
+def _turned(joint: str, local: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A segment's rotations [F, 3, 3] against the one that it hangs on, turned further if it is one that turns."""
     side = next((side for side in SIDES if joint.startswith(side)), "")
     part = joint.removeprefix(side)
     if part in _FREE:
-        return Rotation.from_rotvec(_FREE[part] * _wander(frames, 3, rng)).as_matrix()
+        return local @ Rotation.from_rotvec(_FREE[part] * _wander(len(local), 3, rng)).as_matrix()
     if part not in _HINGES:
-        return None
+        return local
     spread, axis = _HINGES[part]
     sign = -1.0 if joint == "LeftForeArm" else 1.0
-    bend = np.maximum(spread * _wander(frames, 1, rng), 0.0)
-    return Rotation.from_rotvec(sign * bend * np.array(axis)).as_matrix()
+    return _bent(local, sign * np.array(axis), spread * _wander(len(local), 1, rng)[:, 0])
+
+
+def _bent(local: np.ndarray, axis: np.ndarray, further: np.ndarray) -> np.ndarray:
+    """A hinge that bends by so many radians [F] more where that is forward and there is room."""
+    now = Rotation.from_matrix(local).as_rotvec()
+    mean = now.mean(0)
+    if np.linalg.norm(mean) > _BENT:
+        axis = mean / np.linalg.norm(mean)
+    room = np.maximum(_FOLDED - np.linalg.norm(now, axis=1), 0.0)
+    return local @ Rotation.from_rotvec(np.clip(further, 0.0, room)[:, None] * axis).as_matrix()
 
 
 def _wander(frames: int, numbers: int, rng: np.random.Generator) -> np.ndarray:

@@ -113,7 +113,7 @@ def test_joints_that_other_networks_found_are_not_compared(tmp_path, capsys):
     assert difference((one, "mini"), (before, "mini"), "extra_limb_rate").mean == 0
     assert main(["compare", *(str(tmp_path / name) for name in ("one.json", "before.json"))]) == 0
     told = capsys.readouterr().out
-    assert "| joint_error | found by other networks |" in told and "| extra_limb_rate | +0 " in told
+    assert "| joint_error | not told by which network |" in told and "| extra_limb_rate | +0 " in told
 
 
 def test_methods_that_sample_otherwise_are_not_compared(tmp_path):

@@ -48,6 +48,33 @@ def test_knees_and_elbows_bend_the_way_they_do_in_people(seed):
         assert (sign * elbow[:, 2]).min() >= -1e-9 and np.abs(elbow[:, :2]).max() < 1e-9
 
 
+def bent(angle, frames=16):
+    """Standing, with knees and elbows bent: the left ones about axes of their own, as recordings have them."""
+    motion = still(frames)
+    rotations = motion.rotations.copy()
+    for joint, axis in (("LeftLeg", (1, 0, 0)), ("RightLeg", (1, 0, 0)), *AXES.items()):
+        chain = {"Leg": ("Leg", "Foot", "ToeBase"), "ForeArm": ("ForeArm", "Hand")}[
+            joint.removeprefix("Left").removeprefix("Right")
+        ]
+        side = "Left" if joint.startswith("Left") else "Right"
+        turn = rotations[0, INDEX[joint]] @ Rotation.from_rotvec(angle * np.array(axis)).as_matrix()
+        rotations[:, [INDEX[side + part] for part in chain]] = turn
+    return type(motion)("bent", rotations, motion.path, motion.clearance, motion.fps)
+
+
+AXES = {"LeftForeArm": (0, -0.6, -0.8), "RightForeArm": (0, 0.6, 0.8)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bent_hinges_keep_their_axis_and_stop_where_flesh_does(seed):
+    made = vary(bent(2.2), [bent(2.2)], np.random.default_rng(seed))
+    for joint, axis in (("LeftLeg", (1, 0, 0)), *AXES.items()):
+        turn = relative(made, joint).as_rotvec()
+        angle = np.linalg.norm(turn, axis=1)
+        assert 2.2 - 1e-6 <= angle.min() and angle.max() <= 2.4 + 1e-6
+        np.testing.assert_allclose(turn / angle[:, None], np.broadcast_to(axis, turn.shape), atol=1e-6)
+
+
 def test_it_moves_smoothly():
     steps = [np.linalg.norm((a[1:] * a[:-1].inv()).as_rotvec(), axis=1).max() for a in _all_relative(range(6))]
     assert max(steps) < 0.9  # radians between two frames, 1/12 s apart
