@@ -24,8 +24,8 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     """Write the .safetensors of `animate-x-train export` or `average` with its pose features times the factor.
 
     Metadata are the file's, with `pose_strength`: the factor, on top of what the file says of itself. Raises ValueError
-    for a factor that is not above 0 and at most MOST, and WeightsError naming the file where it has no pose encoder of
-    such names.
+    for a factor that is not above 0 or makes more than MOST in all, and WeightsError naming the file where it has no
+    pose encoder of such names, or tells a strength that is no number.
     """
     if not 0 < factor <= MOST:
         raise ValueError(f"factor: expected a number above 0 and at most {MOST:g}, got {factor:g}")
@@ -34,6 +34,8 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
         raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
     total = factor * _strength(file, opened.metadata.get("pose_strength", "1"))
+    if total > MOST:
+        raise ValueError(f"{file}: its pose strength would be {total:g} in all; at most {MOST:g}")
     casts = {}
     for name, tensor in opened.tensors.items():
         scale = factor if name in _TIMES else 1 / factor if name in _OVER else 1.0

@@ -51,6 +51,13 @@ def test_factors_multiply_and_the_file_says_so(network, tmp_path):
     assert open_safetensors(tmp_path / "b.safetensors").metadata["pose_strength"] == "0.75"
 
 
+def test_many_small_factors_are_no_way_around_the_most(network, tmp_path):
+    strengthen(network, tmp_path / "a.safetensors", 1.5)
+    with pytest.raises(ValueError, match=r"a\.safetensors: its pose strength would be 2.25 in all; at most 2"):
+        strengthen(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 1.5)
+    assert not (tmp_path / "b.safetensors").exists()
+
+
 def test_what_was_put_in_comes_out_again(network, tmp_path):
     strengthen(network, tmp_path / "more.safetensors", 1.25)
     strengthen(tmp_path / "more.safetensors", tmp_path / "again.safetensors", 0.8)
