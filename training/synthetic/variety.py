@@ -30,7 +30,14 @@ _CHAINS = (("Shoulder", "Arm", "ForeArm", "Hand"), ("UpLeg", "Leg", "Foot", "Toe
 
 
 def vary(motion: Motion, others: Sequence[Motion], rng: np.random.Generator) -> Motion:
-    """The motion, changed at random. others: parts of recordings of as many frames, who lend arms and legs."""
+    """The motion, changed at random; its path and its height above the ground stay.
+
+    others: parts of recordings of as many frames, who lend arms and legs. Raises ValueError for none, or one of another
+    length.
+    """
+    if not others or any(len(other) != len(motion) for other in others):
+        found = ", ".join(str(len(other)) for other in others) or "none"
+        raise ValueError(f"motion {motion.name}: expected lenders of {len(motion)} frames, got {found}")
     local = _local(motion.rotations)
     for chain in _CHAINS:
         if rng.random() < _TAKEN:

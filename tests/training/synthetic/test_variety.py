@@ -32,6 +32,12 @@ def test_what_comes_out_is_a_motion_of_the_same_length_made_of_rotations():
     np.testing.assert_array_equal(made.clearance, motion.clearance)
 
 
+@pytest.mark.parametrize(("lenders", "found"), [([], "none"), ([still(16), still(8)], "16, 8")])
+def test_lenders_are_as_long_as_the_motion(lenders, found):
+    with pytest.raises(ValueError, match=f"motion still: expected lenders of 16 frames, got {found}"):
+        vary(still(), lenders, np.random.default_rng(0))
+
+
 def test_a_seed_makes_the_same_and_another_one_another():
     motion = still()
     once, again, other = (vary(motion, [motion], np.random.default_rng(seed)) for seed in (3, 3, 4))
@@ -49,7 +55,7 @@ def test_knees_and_elbows_bend_the_way_they_do_in_people(seed):
 
 
 def bent(angle, frames=16):
-    """Standing, with knees and elbows bent: the left ones about axes of their own, as recordings have them."""
+    """Standing, with knees and elbows bent, elbows about slanted axes as CMU recordings have them."""
     motion = still(frames)
     rotations = motion.rotations.copy()
     for joint, axis in (("LeftLeg", (1, 0, 0)), ("RightLeg", (1, 0, 0)), *AXES.items()):
