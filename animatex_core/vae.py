@@ -235,4 +235,6 @@ def _tiny(tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.devic
             state[f"{side}.layers.{int(number) - (side == 'decoder')}.{part}"] = tensor.to(device, dtype)
 
     config = {"encoder_block_out_channels": widths, "decoder_block_out_channels": widths}
-    return _Tiny(build(lambda: AutoencoderTiny.from_config(config), state, "the tiny VAE"), *numbers)
+    model = build(lambda: AutoencoderTiny.from_config(config), state, "the tiny VAE")
+    # Convolutions and nothing else: a fifth less time on a CPU when the channels lie side by side.
+    return _Tiny(model.to(memory_format=torch.channels_last), *numbers)

@@ -9,6 +9,7 @@ from typing import get_args
 
 from animatex_core.choices import FitMode
 from animatex_core.cli_output import progress_bar, say
+from animatex_core.convert import DTYPES
 
 from .prepare import prepare
 from .prepare_settings import PoseBackend, PrepareSettings, Store
@@ -45,6 +46,9 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     networks = parser.add_argument_group("networks")
     networks.add_argument("--clip", type=Path, help="CLIP ViT-H image tower")
     networks.add_argument("--vae", type=Path, help="SD 1.x or 2.x VAE")
+    networks.add_argument(
+        "--vae-dtype", choices=tuple(DTYPES), default=default.vae_dtype, help="halves are quicker; default: %(default)s"
+    )
     networks.add_argument("--mini", action="store_true", help="the small tower and VAE that come along, for trying out")
     networks.add_argument("--pose", choices=get_args(PoseBackend), default=default.pose)
     networks.add_argument("--detector", type=Path, help="DWPose person detector (yolox_l)")
@@ -86,7 +90,7 @@ def _settings(options: argparse.Namespace) -> PrepareSettings:
         sizes=tuple(options.size), fit=options.fit, shortest=options.shortest, longest=options.longest,
         most_fps=options.most_fps, people=options.people, references=options.references, pose=options.pose,
         store=options.store, cut=options.cut, clip=networks["clip"], vae=networks["vae"], detector=options.detector,
-        pose_model=options.pose_model, python=options.python, device=options.device,
+        pose_model=options.pose_model, vae_dtype=options.vae_dtype, python=options.python, device=options.device,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from animatex_core.choices import FitMode
+from animatex_core.convert import DTYPES
 from animatex_core.settings import MAX_SIDE
 
 PoseBackend = Literal["given", "dwpose", "mediapipe"]
@@ -31,7 +32,8 @@ class PrepareSettings:
     frames with a person. references: pictures kept of a clip that may be the reference. pose: where keypoints are
     from; "given": an OpenPose JSON of every frame. store: "latents" (of the VAE), or "frames" (for encoding later).
     cut: how much a picture changes at a cut, 0..1; 0 looks for none. clip, vae, detector, pose_model: files. python:
-    interpreter with mediapipe.
+    interpreter with mediapipe. vae_dtype: what the VAE computes in, fp32, bf16 or fp16; poses and image features know
+    nothing of it.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((512, 768), (768, 512), (640, 640))
@@ -48,6 +50,7 @@ class PrepareSettings:
     vae: Path | None = None
     detector: Path | None = None
     pose_model: Path | None = None
+    vae_dtype: str = "fp32"
     python: Path | None = None
     device: str = "cpu"
     isolated: bool = True  # decode in a child process, which a broken video may crash
@@ -68,6 +71,8 @@ class PrepareSettings:
         for name, kind in (("fit", FitMode), ("pose", PoseBackend), ("store", Store)):
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(f"{name}: expected {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+        if self.vae_dtype not in DTYPES:
+            raise ValueError(f"vae_dtype: expected {', '.join(DTYPES)}, got {self.vae_dtype!r}")
         self._check_files()
 
     def _check_files(self) -> None:
@@ -94,6 +99,8 @@ class PrepareSettings:
     def facts(self) -> dict[str, Any]:
         """All that the clips depend on, files by their content; machine and paths are left out."""
         told = {k: v for k, v in asdict(self).items() if k not in (*FILES, "python", "device", "isolated")}
+        if self.vae_dtype == "fp32" or "vae" not in self._used():
+            del told["vae_dtype"]  # as in the data sets of before there was a choice: their clips are still known
         used = [name for name in FILES if name in self._used() and getattr(self, name) is not None]
         files = {name: file_digest(getattr(self, name)) for name in used}
         return {"version": VERSION, **told, "sizes": [list(size) for size in self.sizes], "files": files}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from animatex_core.atomic_file import OutputError
+from animatex_core.convert import DTYPES
 from animatex_core.fit import plan_fit
 from animatex_core.motion import CLIP_SIDE
 from animatex_core.pictures import resize, to_tensor
@@ -240,7 +241,8 @@ def _tensors(material: _Material, networks: _Networks, settings: PrepareSettings
 def _open_networks(settings: PrepareSettings) -> _Networks:
     assert settings.clip is not None
     vision = load_clip_vision(settings.clip, device=settings.device)
-    vae = None if settings.store == "frames" else load_vae(settings.vae or "", device=settings.device)
+    dtype = DTYPES[settings.vae_dtype]
+    vae = None if settings.store == "frames" else load_vae(settings.vae or "", dtype=dtype, device=settings.device)
     return _Networks(vision, vae, _extractor(settings))
 
 
