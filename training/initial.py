@@ -109,6 +109,11 @@ def _load(network: AnimateX, path: Path) -> None:
         _same_settings(path, network.config, config)
     if missing:
         LOG.info("%s: %d tensors that it lacks begin new: %s", path, len(missing), families(missing))
+    if (strength := facts.get("pose_strength", "1")) != "1":
+        LOG.warning(
+            "%s: its pose features are strengthened by %s; they stay so, and exports of the run will not say it "
+            "(animate-x-train strengthen by 1/%s takes it out first)", path, strength, strength,
+        )  # fmt: skip
     for name, tensor in state.items():
         own[name].copy_(tensor)
 

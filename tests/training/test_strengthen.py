@@ -5,11 +5,12 @@ import torch
 from animatex_training.average import average
 from animatex_training.cli import main
 from animatex_training.export import export
+from animatex_training.initial import initial_network
 from animatex_training.strengthen import strengthen
 from safetensors.torch import load_file, save_file
 
 from animatex_core.tensor_files import WeightsError, open_safetensors
-from animatex_core.weights import load_model
+from animatex_core.weights import load_model, load_state
 from tests.training.test_export import trained
 
 
@@ -56,6 +57,16 @@ def test_many_small_factors_are_no_way_around_the_most(network, tmp_path):
     with pytest.raises(ValueError, match=r"a\.safetensors: its pose strength would be 2.25 in all; at most 2"):
         strengthen(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 1.5)
     assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_training_from_a_strengthened_file_says_so(network, tmp_path, caplog):
+    strengthen(network, tmp_path / "a.safetensors", 1.5)
+    strengthen(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 1 / 1.5)
+    for file, told in (("a", 1), ("b", 0)):
+        caplog.clear()
+        weights = tmp_path / f"{file}.safetensors"
+        initial_network(load_state(weights).config, str(weights), 0)
+        assert caplog.text.count("strengthened by 1.5") == told == len(caplog.records)
 
 
 def test_what_was_put_in_comes_out_again(network, tmp_path):
