@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from animatex_training.synthetic import sources, training_clips
+from animatex_training.synthetic.__main__ import main
+from animatex_training.synthetic.cast import LENDING_MOTIONS, TRAINING_MOTIONS
 from animatex_training.synthetic.motion import standing
 from animatex_training.synthetic.skeleton import INDEX, JOINTS, PARENT, SIDES
 from animatex_training.synthetic.training_clips import draw_motion
@@ -120,3 +123,14 @@ def test_a_share_of_motions_is_varied_and_none_by_default():
     changed = draw_motion(recordings, np.random.default_rng(5), 1.0)
     np.testing.assert_array_equal(plain.rotations, same.rotations)
     assert len(changed) == len(plain) and np.abs(changed.rotations - plain.rotations).max() > 0.1
+
+
+@pytest.mark.parametrize("share", ["0.5", "0"])
+def test_the_command_asks_for_the_share_and_for_lenders_who_are_not_upright(tmp_path, monkeypatch, share):
+    asked = {}
+    monkeypatch.setattr(sources, "load_motions", lambda names, folders: dict.fromkeys(names, still()))
+    monkeypatch.setattr(training_clips, "write_clips", lambda out, found, **rest: asked.update(rest, found=set(found)))
+    assert main(["clips", str(tmp_path / "out"), "--motions", str(tmp_path), "--varied", share]) == 0
+    assert asked["varied"] == float(share) and asked["found"] == set(TRAINING_MOTIONS)
+    lent = None if share == "0" else {*TRAINING_MOTIONS, *LENDING_MOTIONS}
+    assert (asked["lenders"] and set(asked["lenders"])) == lent
