@@ -3,7 +3,7 @@
 A person's nose is two thirds of the way from ear to ear before the middle of the head. A picture from the front does
 not show how far a character's is, so its kind tells: a head much larger than a person's is nearly a ball, whose face is
 half its width before the middle, and a face on a body is flatter still. How high eyes and nose are, the picture shows.
-And a face that is on a body turns with it, as its shoulders do, whatever the driver's head does.
+And a face that is on a body turns and bends with it, as trunk and shoulders tell, whatever the driver's head does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .facing import forward
 from .figure import Figure
 from .gaps import interpolate_frames
 from .head import HEAD, Head, HeadRatios
@@ -31,9 +32,11 @@ from .skeleton import (
 
 _EYES = [RIGHT_EYE, LEFT_EYE]
 _SIDES = {RIGHT_EYE: 1, LEFT_EYE: -1, RIGHT_EAR: 1, LEFT_EAR: -1}
+# How far before the middle a person's nose is, in units of the way from ear to ear.
+_DEPTH = 2 / 3
 # How far before the middle a face is, in units of a person's: on a head like a ball, and on a body. The first is the
 # geometry of a ball; with it, the second is what our rendered costumes of mascots have.
-_ROUND, _FLAT = 0.78, 0.42
+_ROUND, _FLAT = 0.78, 0.58
 # A head becomes a ball while it grows from the one to the other, in units of the ratio of the whole figures.
 _PERSON, _BALL = 1.2, 1.8
 # How high a person's nose and eyes are above the middle between the ears, in units of the way from ear to ear: our own
@@ -64,10 +67,9 @@ def layout(model: Figure, anchor: Head, driver: Head, ratios: HeadRatios, whole:
     ball = np.clip((ratios.ears / whole - _PERSON) / (_BALL - _PERSON), 0, 1)
     special = np.where(driver.on_body, 0, np.where(ratios.on_body, 1, ball)).astype(np.float32)
     depth = 1 - special * (1 - np.where(ratios.on_body, np.float32(_FLAT), np.float32(_ROUND)))
-    usual = depth * ratios.ears * driver.width
-    middle = np.where(driver.ear_width > 0, np.float32(0), np.float32(_EYES_RISE))
+    usual = depth * ratios.ears
     nose, eyes = (
-        special * np.where(seen, rise - (person - middle) * usual, 0)
+        special * np.where(seen, rise - _persons_rise(driver, person) * usual, 0)
         for (rise, seen), person in (
             (_rise(model, anchor, [NOSE]), _NOSE_RISE),
             (_rise(model, anchor, _EYES), _EYES_RISE),
@@ -82,6 +84,11 @@ def _rise(model: Figure, head: Head, points: list[int]) -> tuple[np.ndarray, np.
     up = _up(head.on_body, head.trunk, head.middle - model.points[..., NECK])
     above = np.real((model.points[..., points].mean(-1) - head.middle) * np.conj(up))
     return quantile_of_valid(np.where(seen, above, 0).T, seen.T, 0.5), np.any(seen, axis=0)
+
+
+def _persons_rise(driver: Head, share: float) -> np.ndarray:
+    """How high a point of the driver's face is above what counts as the middle, [P], were all heads a person's."""
+    return (share - np.where(driver.ear_width > 0, np.float32(0), np.float32(_EYES_RISE))) * driver.width
 
 
 def _up(on_body: np.ndarray, trunk: np.ndarray, carried: np.ndarray) -> np.ndarray:
@@ -119,6 +126,7 @@ def fit_head(
     squared = ratios.on_body & shown
     apart = interpolate_frames(driver.eyes / 2, driver.both_eyes)
     rises = {NOSE: face.nose, RIGHT_EYE: face.eyes, LEFT_EYE: face.eyes}
+    before = _before(body, driver, face.depth * ratios.ears, trunk, line, up, rises)
     result = offset.copy()
     for point in HEAD:
         about, side = body.points[..., point] - driver.middle, _SIDES.get(point, 0)
@@ -127,11 +135,29 @@ def fit_head(
             across, ratio, width = about, ratios.ears, driver.width
         else:
             across, ratio, width = side * apart, ratios.eyes, driver.eye_width
-        wider = np.where(squared, side * ratio * width / 2 * line - across, (ratio - 1) * across)
-        wanted = to_middle + (face.depth * ratios.ears - 1) * (about - across) + wider + rises.get(point, 0) * up
+        on_head = (face.depth * ratios.ears - 1) * (about - across) + (ratio - 1) * across + rises.get(point, 0) * up
+        on_body = before.get(point, 0) + side * ratio * width / 2 * line - about
+        wanted = to_middle + np.where(squared, on_body, on_head)
         change = np.where(driver.seen, wanted - offset[..., point], 0).astype(np.complex64)
         result[..., point] += np.where(ratios.fitted, interpolate_frames(change, driver.seen), 0)
     return result
+
+
+def _before(
+    body: Figure, driver: Head, ratio: np.ndarray, trunk: np.ndarray, line: np.ndarray, up: np.ndarray,
+    rises: dict[int, np.ndarray],
+) -> dict[int, np.ndarray]:  # fmt: skip
+    """How far nose and eyes of a face on a body are from its middle, but for what lies across, [F, P] each.
+
+    ratio: [P], by which it is farther before the middle than the driver's.
+    """
+    look = (body.points[..., NOSE] - driver.middle) / np.maximum(_DEPTH * driver.width, np.float32(1e-6))
+    look = interpolate_frames(look, driver.seen & body.present[..., NOSE])
+    long = quantile_of_valid(np.abs(trunk).T, np.ones(trunk.T.shape, bool), LONG)
+    facing = forward(-trunk / np.maximum(long, np.float32(1e-6)), line, look)
+    persons = {NOSE: _NOSE_RISE, RIGHT_EYE: _EYES_RISE, LEFT_EYE: _EYES_RISE}
+    level = {point: rises[point] + _persons_rise(driver, share) * ratio for point, share in persons.items()}
+    return {point: ratio * _DEPTH * driver.width * facing + level[point] * up for point in level}
 
 
 def fit_face(body: Figure, offset: np.ndarray, fitted: np.ndarray, ratio: np.ndarray) -> np.ndarray:
