@@ -47,7 +47,10 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     networks.add_argument("--clip", type=Path, help="CLIP ViT-H image tower")
     networks.add_argument("--vae", type=Path, help="SD 1.x or 2.x VAE")
     networks.add_argument(
-        "--vae-dtype", choices=tuple(DTYPES), default=default.vae_dtype, help="halves are quicker; default: %(default)s"
+        "--vae-dtype",
+        choices=tuple(DTYPES),
+        default=default.vae_dtype,
+        help="of latents: bf16 is quicker where the machine multiplies in it, fp16 on GPUs; default: %(default)s",
     )
     networks.add_argument("--mini", action="store_true", help="the small tower and VAE that come along, for trying out")
     networks.add_argument("--pose", choices=get_args(PoseBackend), default=default.pose)

@@ -20,6 +20,7 @@ from animatex_core.network_files import embedded_config
 from animatex_core.weights import load_state
 
 from .config import StartSettings
+from .strengthen import told_strength
 
 LOG = logging.getLogger(__name__)
 # The last layer of every residual branch, and of the network: zero, so that a new branch changes nothing until it has
@@ -109,10 +110,10 @@ def _load(network: AnimateX, path: Path) -> None:
         _same_settings(path, network.config, config)
     if missing:
         LOG.info("%s: %d tensors that it lacks begin new: %s", path, len(missing), families(missing))
-    if (strength := facts.get("pose_strength", "1")) != "1":
+    if abs((strength := told_strength(path, facts)) - 1) > 1e-3:
         LOG.warning(
-            "%s: its pose features are strengthened by %s; they stay so, and exports of the run will not say it "
-            "(animate-x-train strengthen by 1/%s takes it out first)", path, strength, strength,
+            "%s: its pose features are strengthened by %g; they stay so, and exports of the run will not say it "
+            "(animate-x-train strengthen --factor %.6g takes it out first)", path, strength, 1 / strength,
         )  # fmt: skip
     for name, tensor in state.items():
         own[name].copy_(tensor)

@@ -32,8 +32,8 @@ class PrepareSettings:
     frames with a person. references: pictures kept of a clip that may be the reference. pose: where keypoints are
     from; "given": an OpenPose JSON of every frame. store: "latents" (of the VAE), or "frames" (for encoding later).
     cut: how much a picture changes at a cut, 0..1; 0 looks for none. clip, vae, detector, pose_model: files. python:
-    interpreter with mediapipe. vae_dtype: what the VAE computes in, fp32, bf16 or fp16; poses and image features know
-    nothing of it.
+    interpreter with mediapipe. vae_dtype: what the VAE computes in, fp32, bf16 or fp16; poses and image features are
+    not affected.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((512, 768), (768, 512), (640, 640))

@@ -7,6 +7,7 @@ it; the norm of attention takes it out again (but for its epsilon), the feed-for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from animatex_core.atomic_file import check_output
@@ -33,7 +34,7 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     opened = open_safetensors(file)
     if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
         raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
-    total = factor * _strength(file, opened.metadata.get("pose_strength", "1"))
+    total = factor * told_strength(file, opened.metadata)
     if total > MOST:
         raise ValueError(f"{file}: its pose strength would be {total:g} in all; at most {MOST:g}")
     casts = {}
@@ -44,8 +45,9 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     write_tensors(out, casts, {**opened.metadata, "pose_strength": f"{total:g}"})
 
 
-def _strength(file: Path, told: str) -> float:
-    """What a file says of itself."""
+def told_strength(file: Path, metadata: Mapping[str, str]) -> float:
+    """The pose strength that a file says it has, 1 when it says nothing. Raises WeightsError for what is no number."""
+    told = metadata.get("pose_strength", "1")
     try:
         return float(told)
     except ValueError:

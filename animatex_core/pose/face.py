@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .facing import forward
+from .facing import facing
 from .figure import Figure
 from .gaps import interpolate_frames
 from .head import HEAD, Head, HeadRatios
@@ -126,7 +126,7 @@ def fit_head(
     squared = ratios.on_body & shown
     apart = interpolate_frames(driver.eyes / 2, driver.both_eyes)
     rises = {NOSE: face.nose, RIGHT_EYE: face.eyes, LEFT_EYE: face.eyes}
-    before = _before(body, driver, face.depth * ratios.ears, trunk, line, up, rises)
+    before = _before(body, driver, face.depth * ratios.ears, trunk, line, rises)
     result = offset.copy()
     for point in HEAD:
         about, side = body.points[..., point] - driver.middle, _SIDES.get(point, 0)
@@ -144,20 +144,21 @@ def fit_head(
 
 
 def _before(
-    body: Figure, driver: Head, ratio: np.ndarray, trunk: np.ndarray, line: np.ndarray, up: np.ndarray,
-    rises: dict[int, np.ndarray],
+    body: Figure, driver: Head, ratio: np.ndarray, trunk: np.ndarray, line: np.ndarray, rises: dict[int, np.ndarray]
 ) -> dict[int, np.ndarray]:  # fmt: skip
     """How far nose and eyes of a face on a body are from its middle, but for what lies across, [F, P] each.
 
     ratio: [P], by which it is farther before the middle than the driver's.
     """
-    look = (body.points[..., NOSE] - driver.middle) / np.maximum(_DEPTH * driver.width, np.float32(1e-6))
-    look = interpolate_frames(look, driver.seen & body.present[..., NOSE])
+    carried = driver.middle - body.points[..., NECK]
+    nose = carried / np.maximum(np.abs(carried), np.float32(1e-6)) * _persons_rise(driver, _NOSE_RISE)
+    look = (body.points[..., NOSE] - driver.middle - nose) / np.maximum(_DEPTH * driver.width, np.float32(1e-6))
     long = quantile_of_valid(np.abs(trunk).T, np.ones(trunk.T.shape, bool), LONG)
-    facing = forward(-trunk / np.maximum(long, np.float32(1e-6)), line, look)
+    up = -trunk / np.maximum(long, np.float32(1e-6))
+    ahead, size = facing(up, line, interpolate_frames(look, driver.seen & body.present[..., NOSE]))
+    ahead = ratio * _DEPTH * driver.width * size * ahead
     persons = {NOSE: _NOSE_RISE, RIGHT_EYE: _EYES_RISE, LEFT_EYE: _EYES_RISE}
-    level = {point: rises[point] + _persons_rise(driver, share) * ratio for point, share in persons.items()}
-    return {point: ratio * _DEPTH * driver.width * facing + level[point] * up for point in level}
+    return {p: ahead + (rises[p] + _persons_rise(driver, share) * ratio) * up for p, share in persons.items()}
 
 
 def fit_face(body: Figure, offset: np.ndarray, fitted: np.ndarray, ratio: np.ndarray) -> np.ndarray:

@@ -1,41 +1,35 @@
 """Which way a trunk faces, from what a picture shows of it: how long it looks, and the line of its shoulders.
 
-Seen from afar an axis of a body looks as long as it is times the cosine of how far it leans out of the picture, so its
-depth is known but for the sign (Taylor 2000, "Reconstruction of articulated objects from point correspondences in a
-single uncalibrated image"). Two such axes, up the trunk and across the shoulders, make the third, along which the body
-faces. Of the signs those are taken that leave the two most nearly upright on each other and let the body face where the
-head looks: nobody's head is turned round on the trunk.
+Up along the trunk and across the shoulders are two axes of one plane, the body's front. Seen from afar a plane that is
+turned or bent away is as wide as ever along the line in which it meets the picture, and narrower across that line by
+the cosine of the angle. So the picture tells the angle and in which direction it is, but not which of the two sides
+comes nearer: the body faces one way along that direction or the other (Taylor 2000, "Reconstruction of articulated
+objects from point correspondences in a single uncalibrated image"). The head, which looks more or less ahead, decides.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# A hair less than its length would be a lean by the root of a hair: so much of a depth is taken off, smoothly.
+# A body faces aside as much as its plane says once the head looks aside by this share of it. Less would follow the
+# plane sooner, and jump from one side to the other where a head looks straight at the viewer.
+_AGREED = 0.5
+# Noise of a length is a small angle's square: so much of the sine is taken off, smoothly.
 _SOFT = 0.03
-_SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
-def forward(up: np.ndarray, right: np.ndarray, look: np.ndarray) -> np.ndarray:
-    """The axis that a body faces along as the picture shows it, complex of any shape; 0 where it faces the viewer.
+def facing(up: np.ndarray, right: np.ndarray, look: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The axis that a body faces along as the picture shows it, and how large the body looks; arrays of one shape.
 
-    up: from the hips to the neck; right: to the person's right; both complex in pictures' axes (y down) and as long as
-    they look beside what they are, 1 where they lie in the picture; longer counts as 1. look: likewise where the head
-    looks.
+    up: from the hips to the neck; right: to the person's right; complex in a picture's axes (y down), as long as they
+    look beside what they are. look: likewise the axis that the head looks along. The first answer is complex, at most 1
+    long, and 0 where the body faces the viewer or turns its back. The second is float, 1 for a body as near as the one
+    whose lengths are 1.
     """
-    up, right = (axis / np.maximum(1, np.abs(axis)) for axis in (up, right))
-    squares = (np.maximum(0, 1 - np.abs(axis) ** 2) for axis in (up, right))
-    up_depth, right_depth = (np.sqrt(square + _SOFT**2) - _SOFT for square in squares)
-    flat = np.real(up * np.conj(right))
-    found, least = np.zeros_like(look), np.full(np.shape(look), np.inf)
-    for up_sign, right_sign in _SIGNS:
-        u, r = up_sign * up_depth, right_sign * right_depth
-        facing = _cross(up, u, right, r)
-        off = np.abs(facing - look) ** 2 + (u * r + flat) ** 2
-        found, least = np.where(off < least, facing, found), np.minimum(off, least)
-    return found
-
-
-def _cross(a: np.ndarray, a_depth: np.ndarray, b: np.ndarray, b_depth: np.ndarray) -> np.ndarray:
-    """What the picture shows of a x b; axes right, down, into the picture."""
-    return np.imag(a) * b_depth - a_depth * np.imag(b) + 1j * (a_depth * np.real(b) - np.real(a) * b_depth)
+    squares, spread = np.abs(up) ** 2 + np.abs(right) ** 2, up**2 + right**2
+    # singular values of the plane as it is seen: along the line in which it meets the picture, and across
+    along, across = (np.maximum(0, squares + sign * np.abs(spread)) / 2 for sign in (1, -1))
+    sine = np.sqrt(1 - across / np.maximum(along, 1e-12) + _SOFT**2) - _SOFT
+    direction = 1j * np.exp(0.5j * np.angle(spread))
+    aside = np.clip(np.real(look * np.conj(direction)) / _AGREED, -sine, sine)
+    return aside * direction, np.sqrt(along)

@@ -5,6 +5,7 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 from animatex_training import prepare_video
 from animatex_training.prepare import prepare
 from animatex_training.prepare_settings import PrepareError
@@ -15,6 +16,7 @@ from animatex_core import video_isolated
 from animatex_core.pose.dwpose import DWPose
 from animatex_core.pose.io import load_openpose
 from animatex_core.pose.mediapipe_backend import WorkerError
+from animatex_core.vae import VAE
 from animatex_core.video import VideoError, read_frames, write_video
 from tests.training.data_files import settings, write_networks, write_videos
 
@@ -39,6 +41,14 @@ def test_errors_of_the_machine_are_no_fault_of_the_video(tmp_path, networks):
     with pytest.raises(ValueError, match=r"clip\.safetensors"):
         prepare(find_sources(tmp_path / "videos"), tmp_path / "data", frames_settings(networks, clip=broken))
     assert not list((tmp_path / "data").glob("videos/*.json"))
+
+
+def test_latents_that_overflow_are_named_and_not_written(tmp_path, networks, monkeypatch):
+    write_videos(tmp_path / "videos", 1)
+    monkeypatch.setattr(VAE, "encode", lambda self, pictures: torch.full((len(pictures), 4, 12, 8), torch.inf))
+    with pytest.raises(PrepareError, match=r"latents that are not finite in fp16: --vae-dtype bf16 or fp32"):
+        prepare(find_sources(tmp_path / "videos"), tmp_path / "data", settings(networks, vae_dtype="fp16"))
+    assert not list((tmp_path / "data").glob("clips/*.safetensors"))
 
 
 def test_the_end_of_mediapipe_is_not_kept_as_the_video_s_fault(tmp_path, networks, monkeypatch):

@@ -61,12 +61,13 @@ def test_many_small_factors_are_no_way_around_the_most(network, tmp_path):
 
 def test_training_from_a_strengthened_file_says_so(network, tmp_path, caplog):
     strengthen(network, tmp_path / "a.safetensors", 1.5)
-    strengthen(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 1 / 1.5)
+    strengthen(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 0.6667)
     for file, told in (("a", 1), ("b", 0)):
         caplog.clear()
         weights = tmp_path / f"{file}.safetensors"
         initial_network(load_state(weights).config, str(weights), 0)
-        assert caplog.text.count("strengthened by 1.5") == told == len(caplog.records)
+        assert caplog.text.count("strengthened by 1.5; ") == told == len(caplog.records)
+        assert caplog.text.count("--factor 0.666667 ") == told
 
 
 def test_what_was_put_in_comes_out_again(network, tmp_path):
