@@ -18,12 +18,12 @@ from animatex_core.tensor_files import Checkpoint, WeightsError, open_safetensor
 from animatex_core.tensor_writer import Cast, write_tensors
 
 from .initial import weights_sha256
+from .strengthen import told_strength
 
 # Metadata that a mean cannot take from one file alone.
 _SAME = {
     "config": "two networks; a mean is of one that was trained further",
     "source_sha256": "other networks came with them (export with the same --vae and --clip, or without)",
-    "pose_strength": "strengthened by different numbers; animate-x-train strengthen takes them out again",
     "license": "two licences; export with the one that the mean shall have",
 }
 
@@ -52,6 +52,10 @@ def _check_alike(path: Path, one: Checkpoint, last: Path, other: Checkpoint) -> 
     for key, words in _SAME.items():
         if one.metadata.get(key) != other.metadata.get(key):
             raise WeightsError(f"{path} and {last}: {key}: {words}")
+    strengths = told_strength(path, one.metadata), told_strength(last, other.metadata)
+    if abs(strengths[0] / strengths[1] - 1) > 1e-3:
+        words = "strengthened by different numbers; animate-x-train strengthen takes them out again"
+        raise WeightsError(f"{path} and {last}: pose_strength: {words}")
     for name in sorted(one.tensors.keys() | other.tensors.keys()):
         if name not in one.tensors or name not in other.tensors:
             raise WeightsError(f"{path} and {last}: {name}: is in one of them only")

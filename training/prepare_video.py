@@ -210,7 +210,8 @@ def _write(job: Job, material: _Material, networks: _Networks, share: float, pai
     beside = pair.tensors(span, canvas, networks.vision, networks.vae)
     tensors = _tensors(material, networks, settings) | beside
     if not all(tensor.isfinite().all() for name, tensor in tensors.items() if name.endswith("latents")):
-        raise ValueError(f"the VAE gives latents that are not finite in {settings.vae_dtype}: --vae-dtype bf16 or fp32")
+        advice = ": --vae-dtype bf16 or fp32" if settings.vae_dtype == "fp16" else ""
+        raise ValueError(f"the VAE gives latents that are not finite in {settings.vae_dtype}{advice}")
     height, width = material.frames.shape[1:3]
     return ClipRecord(
         clip=clip, video=source.title, start=span.start, frames=span.frames, width=width, height=height,

@@ -46,9 +46,12 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
 
 
 def told_strength(file: Path, metadata: Mapping[str, str]) -> float:
-    """The pose strength that a file says it has, 1 when it says nothing. Raises WeightsError for what is no number."""
+    """The pose strength that a file says it has, 1 when it says nothing. Raises WeightsError for any other."""
     told = metadata.get("pose_strength", "1")
     try:
-        return float(told)
+        strength = float(told)
     except ValueError:
-        raise WeightsError(f"{file}: pose_strength: expected a number in the metadata, found {told!r}") from None
+        strength = 0.0
+    if not 0 < strength < float("inf"):
+        raise WeightsError(f"{file}: pose_strength: expected a number above 0 in the metadata, found {told!r}")
+    return strength

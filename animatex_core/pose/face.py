@@ -150,15 +150,28 @@ def _before(
 
     ratio: [P], by which it is farther before the middle than the driver's.
     """
-    carried = driver.middle - body.points[..., NECK]
-    nose = carried / np.maximum(np.abs(carried), np.float32(1e-6)) * _persons_rise(driver, _NOSE_RISE)
-    look = (body.points[..., NOSE] - driver.middle - nose) / np.maximum(_DEPTH * driver.width, np.float32(1e-6))
+    look, known = _look(body, driver)
     long = quantile_of_valid(np.abs(trunk).T, np.ones(trunk.T.shape, bool), LONG)
     up = -trunk / np.maximum(long, np.float32(1e-6))
-    ahead, size = facing(up, line, interpolate_frames(look, driver.seen & body.present[..., NOSE]))
+    ahead, size = facing(up, line, interpolate_frames(look, known))
     ahead = ratio * _DEPTH * driver.width * size * ahead
     persons = {NOSE: _NOSE_RISE, RIGHT_EYE: _EYES_RISE, LEFT_EYE: _EYES_RISE}
     return {p: ahead + (rises[p] + _persons_rise(driver, share) * ratio) * up for p, share in persons.items()}
+
+
+def _look(body: Figure, driver: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Where the driver's head looks, [F, P] complex64 as `facing` takes it, and the frames that tell.
+
+    By the ears wherever the driver has them, also where the anchor has none: a nose is hardly before the eyes.
+    """
+    both = np.all(body.present[..., [RIGHT_EAR, LEFT_EAR]], axis=-1)
+    middle = np.where(both, body.points[..., [RIGHT_EAR, LEFT_EAR]].mean(-1), driver.middle)
+    carried = (driver.middle - body.points[..., NECK]) / np.maximum(driver.carry, np.float32(1e-6))
+    rise = np.where(both | (driver.ear_width > 0), _NOSE_RISE, _NOSE_RISE - _EYES_RISE) * driver.width
+    look = (body.points[..., NOSE] - middle - carried * rise) / np.maximum(_DEPTH * driver.width, np.float32(1e-6))
+    told = driver.seen & body.present[..., NOSE]
+    by_ears = told & (both | (driver.ear_width > 0))
+    return look.astype(np.complex64), np.where(by_ears.any(0), by_ears, told)
 
 
 def fit_face(body: Figure, offset: np.ndarray, fitted: np.ndarray, ratio: np.ndarray) -> np.ndarray:

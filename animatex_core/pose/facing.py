@@ -22,7 +22,8 @@ def facing(up: np.ndarray, right: np.ndarray, look: np.ndarray) -> tuple[np.ndar
     """The axis that a body faces along as the picture shows it, and how large the body looks; arrays of one shape.
 
     up: from the hips to the neck; right: to the person's right; complex in a picture's axes (y down), as long as they
-    look beside what they are. look: likewise the axis that the head looks along. The first answer is complex, at most 1
+    look beside what they are, and shorter the farther away the body is. look: likewise the axis that the head looks
+    along. The first answer is complex, at most 1
     long, and 0 where the body faces the viewer or turns its back. The second is float, 1 for a body as near as the one
     whose lengths are 1.
     """
@@ -31,5 +32,6 @@ def facing(up: np.ndarray, right: np.ndarray, look: np.ndarray) -> tuple[np.ndar
     along, across = (np.maximum(0, squares + sign * np.abs(spread)) / 2 for sign in (1, -1))
     sine = np.sqrt(1 - across / np.maximum(along, 1e-12) + _SOFT**2) - _SOFT
     direction = 1j * np.exp(0.5j * np.angle(spread))
-    aside = np.clip(np.real(look * np.conj(direction)) / _AGREED, -sine, sine)
-    return aside * direction, np.sqrt(along)
+    size = np.sqrt(along)
+    aside = np.clip(np.real(look * np.conj(direction)) / np.maximum(_AGREED * size, 1e-6), -sine, sine)
+    return aside * direction, size

@@ -47,7 +47,7 @@ def test_the_command_line_animates_the_same_frames(quick, tmp_path):
     picture, pose = included.character("bear")
     files = {"image": picture, "reference-pose": pose, "poses": included.MINI_DANCE, "out": tmp_path / "frames"}
     flags = [part for name, value in files.items() for part in (f"--{name}", str(value))]
-    chosen = ["--align", "character", "--ipi-source", "poses", "--seed", "1", "--steps", "2"]
+    chosen = ["--align", "character", "--ipi-source", "reference", "--seed", "1", "--steps", "2"]
     assert cli.main(["animate", "--model", "mini", *flags, *chosen]) == 0
     found = np.stack([np.array(Image.open(path)) for path in sorted((tmp_path / "frames").glob("*.png"))])
     model = demo.load_model(included.mini_model(), dtype=torch.float32)

@@ -82,12 +82,17 @@ def test_no_mean_of_files_that_were_strengthened_differently(network, tmp_path):
     strengthen(network, tmp_path / "more.safetensors", 1.25)
     with pytest.raises(WeightsError, match="pose_strength: strengthened by different numbers"):
         average([network, tmp_path / "more.safetensors"], tmp_path / "mean.safetensors")
+    strengthen(tmp_path / "more.safetensors", tmp_path / "again.safetensors", 0.8)
+    average([network, tmp_path / "again.safetensors"], tmp_path / "mean.safetensors")
 
 
-def test_a_strength_that_is_no_number_is_named(network, tmp_path):
+@pytest.mark.parametrize("told", ["much", "nan", "0", "-1.2", "inf"])
+def test_a_strength_that_is_no_number_is_named(network, tmp_path, told):
     tensors, metadata = load_file(network), open_safetensors(network).metadata
-    save_file(tensors, tmp_path / "odd.safetensors", {**metadata, "pose_strength": "much"})
-    with pytest.raises(WeightsError, match=r"odd\.safetensors: pose_strength: expected a number .* found 'much'"):
+    save_file(tensors, tmp_path / "odd.safetensors", {**metadata, "pose_strength": told})
+    with pytest.raises(
+        WeightsError, match=r"odd\.safetensors: pose_strength: expected a number .* found " + f"'{told}'"
+    ):
         strengthen(tmp_path / "odd.safetensors", tmp_path / "out.safetensors", 1.2)
 
 

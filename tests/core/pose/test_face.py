@@ -46,13 +46,19 @@ def test_its_nose_stays_before_a_body_that_does_not_turn():
     np.testing.assert_allclose(nose, np.tile(LOW[0], (3, 1)), atol=0.5)
 
 
+@pytest.mark.parametrize("gone", [(), (16, 17)])
+@pytest.mark.parametrize("near", [1.0, 0.5])
 @pytest.mark.parametrize("head", [0.6, 1.2])
 @pytest.mark.parametrize("turn", [0.9, -0.9])
-def test_its_nose_and_eyes_go_aside_as_the_body_turns(turn, head):
-    """By 0.58 of a person's, whose nose is two thirds of the way from ear to ear before the middle."""
-    driver = stacked(pose(squared(0) | turned(yaw=0)), pose(squared(turn) | turned(yaw=turn * head)))
-    points = realign(driver, pose(STANDING | LOW), mode="character").poses.points[:, 0]
-    aside = 0.58 * 2 / 3 * 64 * np.sin(turn)
+def test_its_nose_and_eyes_go_aside_as_the_body_turns(turn, head, near, gone):
+    """By 0.58 of a person's, whose nose is two thirds of the way from ear to ear before the middle. It is no matter
+    whether the picture shows ears, nor how far away the driver is meanwhile."""
+    other = moved(pose(squared(turn) | turned(yaw=turn * head)), near, 0, 0)
+    front = pose(squared(0) | turned(yaw=0))
+    driver = stacked(front, moved(front, near, 0, 0), other)
+    points = realign(driver, pose(without(STANDING | LOW, *gone)), mode="character").poses.points[1:, 0]
+    points = points - points[:, 1:2]
+    aside = near * 0.58 * 2 / 3 * 64 * np.sin(turn)
     for seen in (points[:, 0], points[:, [14, 15]].mean(1)):
         assert seen[1] - seen[0] == pytest.approx([aside, 0], abs=1)
 

@@ -23,7 +23,7 @@ def bodies(count=500, seed=0):
 @pytest.mark.parametrize("near", [1.0, 0.4, 3.0])
 def test_who_looks_ahead_faces_there_however_near(near):
     up, right, ahead = bodies()
-    found, size = facing(near * seen(up), near * seen(right), seen(ahead))
+    found, size = facing(near * seen(up), near * seen(right), near * seen(ahead))
     np.testing.assert_allclose(found, seen(ahead), atol=0.04)
     np.testing.assert_allclose(size, near, rtol=1e-6)
 
