@@ -111,7 +111,7 @@ def _load(network: AnimateX, path: Path) -> None:
     if missing:
         LOG.info("%s: %d tensors that it lacks begin new: %s", path, len(missing), families(missing))
     if abs((strength := told_strength(path, facts)) - 1) > 1e-3:
-        LOG.warning(
+        LOG.info(
             "%s: its pose features are strengthened by %g; they stay so, and exports of the run will not say it "
             "(animate-x-train strengthen --factor %.6g takes it out first)", path, strength, 1 / strength,
         )  # fmt: skip
