@@ -66,7 +66,7 @@ def test_training_from_a_strengthened_file_says_so(network, tmp_path, caplog):
     strengthen(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 0.6667)
     for file, told in (("a", 1), ("b", 0)):
         caplog.clear()
-        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.INFO, logger="animatex_training")
         weights = tmp_path / f"{file}.safetensors"
         initial_network(load_state(weights).config, str(weights), 0)
         assert caplog.text.count("strengthened by 1.5; ") == told == len(caplog.records)
