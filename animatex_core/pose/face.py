@@ -126,7 +126,7 @@ def fit_head(
     squared = ratios.on_body & shown
     apart = interpolate_frames(driver.eyes / 2, driver.both_eyes)
     rises = {NOSE: face.nose, RIGHT_EYE: face.eyes, LEFT_EYE: face.eyes}
-    before = _before(body, driver, face.depth * ratios.ears, trunk, line, rises)
+    before = _before(body, driver, face.depth * ratios.ears, trunk, line, rises) if squared.any() else {}
     result = offset.copy()
     for point in HEAD:
         about, side = body.points[..., point] - driver.middle, _SIDES.get(point, 0)
@@ -146,9 +146,10 @@ def fit_head(
 def _before(
     body: Figure, driver: Head, ratio: np.ndarray, trunk: np.ndarray, line: np.ndarray, rises: dict[int, np.ndarray]
 ) -> dict[int, np.ndarray]:  # fmt: skip
-    """How far nose and eyes of a face on a body are from its middle, but for what lies across, [F, P] each.
+    """How far nose and eyes of a face on a body are from its middle, but for what lies across: pixels, [F, P] each.
 
-    ratio: [P], by which it is farther before the middle than the driver's.
+    ratio: [P], by which it is farther before the middle than the driver's. trunk: [F, P] in pixels, from the neck.
+    line: [F, P], across the shoulders as `shoulder_line` has it. rises: pixels [P], as `Layout` has them.
     """
     look, known = _look(body, driver)
     long = quantile_of_valid(np.abs(trunk).T, np.ones(trunk.T.shape, bool), LONG)

@@ -23,9 +23,9 @@ def facing(up: np.ndarray, right: np.ndarray, look: np.ndarray) -> tuple[np.ndar
 
     up: from the hips to the neck; right: to the person's right; complex in a picture's axes (y down), as long as they
     look beside what they are, and shorter the farther away the body is. look: likewise the axis that the head looks
-    along. The first answer is complex, at most 1
-    long, and 0 where the body faces the viewer or turns its back. The second is float, 1 for a body as near as the one
-    whose lengths are 1.
+    along. The first answer is complex, at most 1 long, and 0 where the body faces the viewer or turns its back. The
+    second is float, 1 for a body as near as the one whose lengths are 1. Nothing is raised: where both axes are 0 the
+    body has no size.
     """
     squares, spread = np.abs(up) ** 2 + np.abs(right) ** 2, up**2 + right**2
     # singular values of the plane as it is seen: along the line in which it meets the picture, and across
