@@ -33,7 +33,7 @@ class PrepareSettings:
     from; "given": an OpenPose JSON of every frame. store: "latents" (of the VAE), or "frames" (for encoding later).
     cut: how much a picture changes at a cut, 0..1; 0 looks for none. clip, vae, detector, pose_model: files. python:
     interpreter with mediapipe. vae_dtype: what the VAE computes in, fp32, bf16 or fp16; poses and image features are
-    not affected.
+    not affected; frames are stored as they are.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((512, 768), (768, 512), (640, 640))
@@ -73,6 +73,8 @@ class PrepareSettings:
                 raise ValueError(f"{name}: expected {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         if self.vae_dtype not in DTYPES:
             raise ValueError(f"vae_dtype: expected {', '.join(DTYPES)}, got {self.vae_dtype!r}")
+        if self.vae_dtype != "fp32" and self.store == "frames":
+            raise ValueError("vae_dtype: frames are kept as they are (store), no VAE computes anything; leave it out")
         self._check_files()
 
     def _check_files(self) -> None:
@@ -99,7 +101,7 @@ class PrepareSettings:
     def facts(self) -> dict[str, Any]:
         """All that the clips depend on, files by their content; machine and paths are left out."""
         told = {k: v for k, v in asdict(self).items() if k not in (*FILES, "python", "device", "isolated")}
-        if self.vae_dtype == "fp32" or "vae" not in self._used():
+        if self.vae_dtype == "fp32":
             del told["vae_dtype"]  # as in the data sets of before there was a choice: their clips are still known
         used = [name for name in FILES if name in self._used() and getattr(self, name) is not None]
         files = {name: file_digest(getattr(self, name)) for name in used}

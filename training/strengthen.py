@@ -28,14 +28,16 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     for a factor that is not above 0 or makes more than MOST in all, and WeightsError naming the file where it has no
     pose encoder of such names, or tells a strength that is no number.
     """
-    if not 0 < factor <= MOST:
-        raise ValueError(f"factor: expected a number above 0 and at most {MOST:g}, got {factor:g}")
     check_output(out, overwrite=overwrite)
     opened = open_safetensors(file)
+    told = told_strength(file, opened.metadata)
+    most = MOST / min(told, 1.0)  # a file weakened to a third can be brought back
+    if not 0 < factor <= most:
+        raise ValueError(f"factor: expected a number above 0 and at most {most:g}, got {factor:g}")
     if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
         raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
-    total = factor * told_strength(file, opened.metadata)
-    if total > MOST:
+    total = factor * told
+    if total > MOST * (1 + 1e-6):
         raise ValueError(f"{file}: its pose strength would be {total:g} in all; at most {MOST:g}")
     casts = {}
     for name, tensor in opened.tensors.items():

@@ -100,8 +100,7 @@ def test_half_precision_of_the_vae_makes_other_clips_of_nearly_the_same_latents(
         assert done.reused == 0
     off = (latents["bf16"] - latents["fp32"]).norm() / latents["fp32"].norm()
     assert 0 < off < 0.05
-    # Data sets of before the choice go on, and without the VAE there is none.
-    assert "vae_dtype" not in settings(networks).facts() | frames_settings(networks, vae_dtype="bf16").facts()
+    assert "vae_dtype" not in settings(networks).facts() | frames_settings(networks).facts()  # as before the choice
 
 
 def test_a_clip_that_was_lost_is_made_again(tmp_path, networks):
@@ -429,6 +428,7 @@ def test_settings_are_checked_before_anything_is_read(networks):
         ({"vae": None}, "--vae: a file is needed"),
         ({"pose": "magic"}, "pose: expected given, dwpose, mediapipe"),
         ({"vae_dtype": "int8"}, "vae_dtype: expected fp16, bf16, fp32"),
+        ({"vae_dtype": "bf16", "store": "frames"}, "vae_dtype: frames are kept as they are"),
     ):
         with pytest.raises(ValueError, match=message):
             settings(networks, **changes)

@@ -81,6 +81,14 @@ def test_what_was_put_in_comes_out_again(network, tmp_path):
     assert open_safetensors(tmp_path / "again.safetensors").metadata["pose_strength"] == "1"
 
 
+def test_what_was_taken_out_comes_in_again(network, tmp_path):
+    strengthen(network, tmp_path / "less.safetensors", 0.3)
+    strengthen(tmp_path / "less.safetensors", tmp_path / "again.safetensors", 1 / 0.3)
+    assert float(open_safetensors(tmp_path / "again.safetensors").metadata["pose_strength"]) == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"factor: expected a number above 0 and at most 6\.66667, got 7"):
+        strengthen(tmp_path / "less.safetensors", tmp_path / "more.safetensors", 7)
+
+
 def test_no_mean_of_files_that_were_strengthened_differently(network, tmp_path):
     strengthen(network, tmp_path / "more.safetensors", 1.25)
     with pytest.raises(WeightsError, match="pose_strength: strengthened by different numbers"):
