@@ -74,7 +74,7 @@ class PrepareSettings:
         if self.vae_dtype not in DTYPES:
             raise ValueError(f"vae_dtype: expected {', '.join(DTYPES)}, got {self.vae_dtype!r}")
         if self.vae_dtype != "fp32" and self.store == "frames":
-            raise ValueError("vae_dtype: frames are kept as they are (store), no VAE computes anything; leave it out")
+            raise ValueError("--vae-dtype: with --store frames no VAE computes anything; leave it out")
         self._check_files()
 
     def _check_files(self) -> None:

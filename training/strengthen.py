@@ -15,6 +15,7 @@ from animatex_core.tensor_files import WeightsError, open_safetensors
 from animatex_core.tensor_writer import Cast, write_tensors
 
 MOST = 2.0  # more doubles limbs
+ROUNDED = 1 + 1e-5  # numbers as messages and metadata print them, of six digits, are good enough
 _TIMES = tuple(
     f"pose.{layer}.{kind}" for layer in ("conv3", "over_time.out", "over_time.down") for kind in ("weight", "bias")
 )
@@ -32,12 +33,12 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     opened = open_safetensors(file)
     told = told_strength(file, opened.metadata)
     most = MOST / min(told, 1.0)  # a file weakened to a third can be brought back
-    if not 0 < factor <= most:
+    if not 0 < factor <= most * ROUNDED:
         raise ValueError(f"factor: expected a number above 0 and at most {most:g}, got {factor:g}")
     if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
         raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
     total = factor * told
-    if total > MOST * (1 + 1e-6):
+    if total > MOST * ROUNDED:
         raise ValueError(f"{file}: its pose strength would be {total:g} in all; at most {MOST:g}")
     casts = {}
     for name, tensor in opened.tensors.items():

@@ -428,7 +428,7 @@ def test_settings_are_checked_before_anything_is_read(networks):
         ({"vae": None}, "--vae: a file is needed"),
         ({"pose": "magic"}, "pose: expected given, dwpose, mediapipe"),
         ({"vae_dtype": "int8"}, "vae_dtype: expected fp16, bf16, fp32"),
-        ({"vae_dtype": "bf16", "store": "frames"}, "vae_dtype: frames are kept as they are"),
+        ({"vae_dtype": "bf16", "store": "frames"}, "--vae-dtype: with --store frames no VAE"),
     ):
         with pytest.raises(ValueError, match=message):
             settings(networks, **changes)

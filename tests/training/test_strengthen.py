@@ -85,6 +85,9 @@ def test_what_was_taken_out_comes_in_again(network, tmp_path):
     strengthen(network, tmp_path / "less.safetensors", 0.3)
     strengthen(tmp_path / "less.safetensors", tmp_path / "again.safetensors", 1 / 0.3)
     assert float(open_safetensors(tmp_path / "again.safetensors").metadata["pose_strength"]) == pytest.approx(1)
+    torch.testing.assert_close(load_file(tmp_path / "again.safetensors"), load_file(network))
+    strengthen(tmp_path / "less.safetensors", tmp_path / "most.safetensors", 6.66667)
+    assert open_safetensors(tmp_path / "most.safetensors").metadata["pose_strength"] == "2"
     with pytest.raises(ValueError, match=r"factor: expected a number above 0 and at most 6\.66667, got 7"):
         strengthen(tmp_path / "less.safetensors", tmp_path / "more.safetensors", 7)
 
