@@ -50,7 +50,8 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         "--vae-dtype",
         choices=tuple(DTYPES),
         default=default.vae_dtype,
-        help="of latents, not with --store frames: bf16 is quicker where the machine multiplies in it, fp16 on GPUs; default: %(default)s",
+        help="of latents (there are none with --store frames): bf16 is quicker where the machine multiplies in it, "
+        "fp16 on GPUs; default: %(default)s",
     )
     networks.add_argument("--mini", action="store_true", help="the small tower and VAE that come along, for trying out")
     networks.add_argument("--pose", choices=get_args(PoseBackend), default=default.pose)
