@@ -32,14 +32,12 @@ def strengthen(file: Path, out: Path, factor: float, *, overwrite: bool = False)
     check_output(out, overwrite=overwrite)
     opened = open_safetensors(file)
     told = told_strength(file, opened.metadata)
-    most = MOST / min(told, 1.0)  # a file weakened to a third can be brought back
+    total, most = factor * told, MOST / told
     if not 0 < factor <= most * ROUNDED:
-        raise ValueError(f"factor: expected a number above 0 and at most {most:g}, got {factor:g}")
+        words = f"factor: expected a number above 0 and at most {most:g}, got {factor:g}"
+        raise ValueError(f"{words}; {file}: its pose strength would be {total:g} in all; at most {MOST:g}")
     if lacking := [name for name in (*_TIMES, *_OVER) if name not in opened.tensors]:
         raise WeightsError(f"{file}: {lacking[0]}: not in it; expected a file of animate-x-train export or average")
-    total = factor * told
-    if total > MOST * ROUNDED:
-        raise ValueError(f"{file}: its pose strength would be {total:g} in all; at most {MOST:g}")
     casts = {}
     for name, tensor in opened.tensors.items():
         scale = factor if name in _TIMES else 1 / factor if name in _OVER else 1.0
