@@ -14,6 +14,7 @@ MotionAttention = Literal["serial", "parallel", "none"]
 IPIQuery = Literal["merged", "pose", "learned", "clip"]
 TemporalKind = Literal["attention", "mamba"]
 LARGEST_ALPHA = 1e6
+PER_LEVEL = ("unet.blocks_per_level",)  # fields of one number or a list of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class UNetConfig:
     out_channels: int = 4
     width: int = 320
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
-    blocks_per_level: int = 2
+    blocks_per_level: int | tuple[int, ...] = 2  # of the encoder, one number or one a level; the decoder has one more
     attention_levels: int = 3  # the first levels, counted from full latent size, have transformers
     head_width: int = 64
     entrance_heads: int = 8  # heads of the first temporal module, whatever the width
@@ -41,6 +42,12 @@ class UNetConfig:
     def alignment(self) -> int:
         """Latent sides are padded to multiples of this: every level but the last halves them."""
         return 2 ** (len(self.multipliers) - 1)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Stages of every level of the encoder; the decoder has one more."""
+        given = self.blocks_per_level
+        return (given,) * len(self.multipliers) if isinstance(given, int) else given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,9 @@ class AnimateXConfig:
             raise ValueError(f"configuration alpha: expected a number, got {str(self.alpha)[:100]}")
         if (self.ipi is None) != (unet.motion_attention == "none"):
             raise ValueError("an IPI and motion attention go together: give both or neither")
+        if len(unet.blocks) != len(unet.multipliers):
+            wanted = f"one number, or {len(unet.multipliers)} as unet.multipliers has"
+            raise ValueError(f"configuration unet.blocks_per_level: expected {wanted}, got {list(unet.blocks)}")
         for multiplier in unet.multipliers:
             channels = unet.width * multiplier
             if channels % unet.groups or channels % unet.head_width:
@@ -154,7 +164,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _checked(value: Any, example: Any, name: str) -> Any:
-    if isinstance(example, tuple):
+    if isinstance(example, tuple) or (name in PER_LEVEL and isinstance(value, list)):
         if not isinstance(value, list) or not value or not all(_is_width(v) for v in value):
             raise ValueError(f"configuration {name}: expected a list of positive integers, got {str(value)[:100]}")
         return tuple(value)

@@ -66,13 +66,14 @@ def _unet(find: _Finder, condition_channels: int, entrance_heads: int) -> UNetCo
     width, entering = find.need("unet.entrance.weight")[:2]
     inner = find.need("unet.entrance_temporal.enter.weight")[0]
     levels = _levels(find)
+    blocks = tuple(len(level) for level in levels)
     feed_forward = find.need("unet.middle.spatial.block.feed_forward.up.weight")
     config = UNetConfig(
         in_channels=entering - condition_channels,
         out_channels=find.need("unet.out.weight")[0],
         width=width,
         multipliers=tuple(_quotient(level[0][0], width, "channels of a level") for level in levels),
-        blocks_per_level=len(levels[0]),
+        blocks_per_level=blocks[0] if len(set(blocks)) == 1 else blocks,
         attention_levels=sum(level[0][1] for level in levels),
         head_width=_quotient(inner, entrance_heads, "width of the first temporal module"),
         entrance_heads=entrance_heads,
@@ -109,8 +110,8 @@ def _levels(find: _Finder) -> list[list[tuple[int, bool]]]:
         stage += 1
     if any(not level for level in levels):
         find.need(f"unet.encoder.{stage}.res.conv1.weight")
-    if any(level != [level[0]] * len(levels[0]) for level in levels):
-        raise WeightsError(f"the levels of the encoder differ in their blocks: {levels}")
+    if any(level != [level[0]] * len(level) for level in levels):
+        raise WeightsError(f"a level of the encoder has blocks that differ: {levels}")
     return levels
 
 

@@ -74,7 +74,7 @@ def empty_model(config: AnimateXConfig, layers: Layers, tensors: int) -> Animate
     Counts are looked at first because a configuration comes out of a file: a million layers would take minutes.
     """
     ipi = config.ipi
-    blocks = len(config.unet.multipliers) * config.unet.blocks_per_level
+    blocks = sum(config.unet.blocks)
     count = blocks + (0 if ipi is None else ipi.query_layers + ipi.reader_layers)
     if count > tensors or blocks < 1:
         raise WeightsError(f"the configuration names {count:,} layers, the file holds {tensors:,} tensors")

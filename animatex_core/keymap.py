@@ -166,8 +166,8 @@ def released_name(ours: str, config: AnimateXConfig) -> str:
 
 def _upsample_place(stage: int, config: AnimateXConfig) -> int:
     """The upsampling convolution follows what the decoder stage has: one part, or three with attention."""
-    level = len(config.unet.multipliers) - 1 - stage // (config.unet.blocks_per_level + 1)
-    return 3 if level < config.unet.attention_levels else 1
+    levels = [level for level, blocks in enumerate(config.unet.blocks) for _ in range(blocks + 1)]
+    return 3 if levels[-1 - stage] < config.unet.attention_levels else 1
 
 
 def _rename(name: str, table: dict[str, str]) -> str:

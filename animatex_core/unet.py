@@ -112,7 +112,7 @@ def _encoder(widths: list[int], config: UNetConfig, layers: Layers) -> tuple[nn.
     """The stages on the way down, and the channels of every skip connection (the entrance's included)."""
     stages, skips, inputs = nn.ModuleList(), [widths[0]], widths[0]
     for level, outputs in enumerate(widths):
-        for _ in range(config.blocks_per_level):
+        for _ in range(config.blocks[level]):
             stages.append(Stage(inputs, outputs, level < config.attention_levels, config, layers))
             skips.append(outputs)
             inputs = outputs
@@ -126,8 +126,8 @@ def _decoder(widths: list[int], skips: list[int], config: UNetConfig, layers: La
     """The stages on the way up; each takes the newest skip connection."""
     stages, inputs, skips = nn.ModuleList(), widths[-1], list(skips)
     for level, outputs in reversed(list(enumerate(widths))):
-        for block in range(config.blocks_per_level + 1):
-            upsample = level > 0 and block == config.blocks_per_level
+        for block in range(config.blocks[level] + 1):
+            upsample = level > 0 and block == config.blocks[level]
             attention = level < config.attention_levels
             stages.append(Stage(inputs + skips.pop(), outputs, attention, config, layers, upsample))
             inputs = outputs

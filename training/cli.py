@@ -1,4 +1,4 @@
-"""The command line of training: animate-x-train prepare | plan | train | export | average | strengthen | presets."""
+"""The command line of training: animate-x-train prepare | plan | train | export | average | strengthen | deepen."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(command("export", "a run -> the file that animates"))
     _add_average(command("average", "exports of several legs of one training -> one file, their mean"))
     _add_strengthen(command("strengthen", "an export -> one that follows the pose pictures more"))
+    _add_deepen(command("deepen", "an export -> one with a stage more, which predicts the same and can learn more"))
     presets = command("presets", "the configurations that come along")
     presets.set_defaults(run=_presets)
     return parser
@@ -102,6 +103,16 @@ def _add_strengthen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
     parser.set_defaults(run=_strengthen)
+
+
+def _add_deepen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="written by export or average")
+    words = "that gets a stage more in encoder and decoder; default: 0, full latent size"
+    parser.add_argument("--level", type=int, default=0, help=words)
+    parser.add_argument("--seed", type=int, default=0, help="of the new weights; default: %(default)s")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output when it is there")
+    parser.set_defaults(run=_deepen)
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -178,6 +189,13 @@ def _strengthen(options: argparse.Namespace) -> None:
 
     strengthen(options.file, options.out, options.factor, overwrite=options.overwrite)
     say(f"{options.out}: written")
+
+
+def _deepen(options: argparse.Namespace) -> None:
+    from .deepen import deepen
+
+    config = deepen(options.file, options.out, options.level, seed=options.seed, overwrite=options.overwrite)
+    say(f"{options.out}: written; train it with model.unet.blocks_per_level = {list(config.unet.blocks)}")
 
 
 def _presets(options: argparse.Namespace) -> None:

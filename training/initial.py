@@ -96,6 +96,9 @@ def _load(network: AnimateX, path: Path) -> None:
     exchanged = config.unet.temporal != network.config.unet.temporal
     if exchanged:
         state = {name: tensor for name, tensor in state.items() if not OVER_TIME.search(name)}
+    if config.unet.blocks != (blocks := network.config.unet.blocks):
+        words = f"expected {list(blocks)} as [model] says, found {list(config.unet.blocks)}"
+        raise ValueError(f"{path}: unet.blocks_per_level: {words}")
     _same_widths(path, own, state)
     missing = sorted(own.keys() - state.keys())
     new = () if config.ipi is not None else NEW_IN_ANIMATE_X

@@ -35,6 +35,7 @@ CONFIGS = [
     with_unet(RELEASED, temporal="mamba"),
     OTHER,
     with_unet(RELEASED, width=64, multipliers=(1, 2), attention_levels=2),
+    with_unet(RELEASED, width=64, multipliers=(1, 2, 3), blocks_per_level=(3, 1, 2)),
 ]
 
 

@@ -48,6 +48,7 @@ def test_parameter_counts_are_exact():
         UNIANIMATE,
         with_unet(TINY, temporal="mamba"),
         with_unet(RELEASED, width=64, multipliers=(1, 2, 3), blocks_per_level=3, attention_levels=1),
+        with_unet(RELEASED, width=64, multipliers=(1, 2, 3), blocks_per_level=(3, 1, 2), attention_levels=2),
     ],
 )
 def test_every_tensor_of_other_configurations_has_its_own_name(config):

@@ -223,6 +223,10 @@ def test_configuration_survives_json(config):
     [
         ("[]", "object"),
         ('{"unet": {"widht": 3}}', "unknown fields widht"),
+        ('{"unet": {"blocks_per_level": [1, 2]}}', r"_level: expected one number, or 4 as .* has, got \[1, 2\]"),
+        ('{"unet": {"blocks_per_level": []}}', r"blocks_per_level: expected a list of positive integers, got \[\]"),
+        ('{"unet": {"blocks_per_level": [1, 0, 1, 1]}}', "expected a list of positive integers"),
+        ('{"unet": {"width": [320]}}', r"unet.width: expected something like 320, got \[320\]"),
         ('{"unet": {"width": "big"}}', r"unet.width: expected something like 320, got 'big'"),
         ('{"unet": {"multipliers": []}}', "multipliers"),
         ('{"unet": {"width": 100}}', "multiple of"),
