@@ -38,6 +38,16 @@ class UNetConfig:
     mamba_kernel: int = 4  # frames of the short convolution before a scan
     mamba_expand: int = 2  # channels inside, over the width of the module
 
+    def __post_init__(self) -> None:
+        given = self.blocks_per_level
+        if isinstance(given, int):
+            return
+        if len(given) != len(self.multipliers):
+            wanted = f"a positive integer, or a list of {len(self.multipliers)}, one a level as in unet.multipliers"
+            raise ValueError(f"configuration unet.blocks_per_level: expected {wanted}, got {str(list(given))[:100]}")
+        # One network has one spelling: configurations are compared, also as text.
+        object.__setattr__(self, "blocks_per_level", given[0] if len(set(given)) == 1 else tuple(given))
+
     @property
     def alignment(self) -> int:
         """Latent sides are padded to multiples of this: every level but the last halves them."""
@@ -101,9 +111,6 @@ class AnimateXConfig:
             raise ValueError(f"configuration alpha: expected a number, got {str(self.alpha)[:100]}")
         if (self.ipi is None) != (unet.motion_attention == "none"):
             raise ValueError("an IPI and motion attention go together: give both or neither")
-        if len(unet.blocks) != len(unet.multipliers):
-            wanted = f"one number, or {len(unet.multipliers)} as unet.multipliers has"
-            raise ValueError(f"configuration unet.blocks_per_level: expected {wanted}, got {list(unet.blocks)}")
         for multiplier in unet.multipliers:
             channels = unet.width * multiplier
             if channels % unet.groups or channels % unet.head_width:
@@ -164,9 +171,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _checked(value: Any, example: Any, name: str) -> Any:
-    if isinstance(example, tuple) or (name in PER_LEVEL and isinstance(value, list)):
+    if isinstance(example, tuple) or (name in PER_LEVEL and not _is_width(value)):
         if not isinstance(value, list) or not value or not all(_is_width(v) for v in value):
-            raise ValueError(f"configuration {name}: expected a list of positive integers, got {str(value)[:100]}")
+            wanted = f"{'a positive integer, or ' if name in PER_LEVEL else ''}a list of positive integers"
+            raise ValueError(f"configuration {name}: expected {wanted}, got {str(value)[:100]}")
         return tuple(value)
     right = isinstance(value, str) if isinstance(example, str) else _is_width(value)
     if not right:

@@ -17,7 +17,7 @@ from .tensor_files import Checkpoint, PathLike, WeightsError, container_of, file
 
 OURS = ("animate-x", "animate-x-modelsave")
 CONVERT = "convert it first: animate-x convert --model FILE --text TEXT_TOWER --out OUT.safetensors"
-_SHOWN = ("variant", "temporal", "empty_prompt", "license", "note", "converted_with", "source_sha256")
+_SHOWN = ("variant", "temporal", "empty_prompt", "license", "note", "converted_with", "source_sha256", "deepened")
 
 
 @dataclass(frozen=True)

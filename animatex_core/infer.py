@@ -66,14 +66,13 @@ def _unet(find: _Finder, condition_channels: int, entrance_heads: int) -> UNetCo
     width, entering = find.need("unet.entrance.weight")[:2]
     inner = find.need("unet.entrance_temporal.enter.weight")[0]
     levels = _levels(find)
-    blocks = tuple(len(level) for level in levels)
     feed_forward = find.need("unet.middle.spatial.block.feed_forward.up.weight")
     config = UNetConfig(
         in_channels=entering - condition_channels,
         out_channels=find.need("unet.out.weight")[0],
         width=width,
         multipliers=tuple(_quotient(level[0][0], width, "channels of a level") for level in levels),
-        blocks_per_level=blocks[0] if len(set(blocks)) == 1 else blocks,
+        blocks_per_level=tuple(len(level) for level in levels),
         attention_levels=sum(level[0][1] for level in levels),
         head_width=_quotient(inner, entrance_heads, "width of the first temporal module"),
         entrance_heads=entrance_heads,

@@ -167,6 +167,8 @@ def released_name(ours: str, config: AnimateXConfig) -> str:
 def _upsample_place(stage: int, config: AnimateXConfig) -> int:
     """The upsampling convolution follows what the decoder stage has: one part, or three with attention."""
     levels = [level for level, blocks in enumerate(config.unet.blocks) for _ in range(blocks + 1)]
+    if stage >= len(levels):
+        raise KeyError(f"no released name for stage {stage} of the decoder: it has {len(levels)}")
     return 3 if levels[-1 - stage] < config.unet.attention_levels else 1
 
 

@@ -93,10 +93,11 @@ def _pieces(cast: Cast) -> Iterator[bytes]:
 
 
 def _check_range(source: str, piece: Tensor, dtype: torch.dtype) -> None:
-    low, high = (float(extreme) for extreme in piece.aminmax())
+    numbers = piece.to(torch.float16) if piece.dtype.itemsize == 1 else piece  # torch has no extremes of 8-bit numbers
+    low, high = (float(extreme) for extreme in numbers.aminmax())
     largest = max(-low, high)
     if not largest < float("inf"):  # also where an extreme is NaN
-        bad = piece[torch.isfinite(piece).logical_not()][0].item()
+        bad = numbers[torch.isfinite(numbers).logical_not()][0].item()
         raise WeightsError(f"{source}: holds {bad}: the weights are broken")
     if dtype != piece.dtype and not torch.isfinite(torch.tensor(largest, dtype=torch.float64).to(dtype)):
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""The command line of training: animate-x-train prepare | plan | train | export | average | strengthen | deepen."""
+"""The command line: animate-x-train prepare | plan | train | export | average | strengthen | deepen | presets."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _add_strengthen(parser: argparse.ArgumentParser) -> None:
 
 def _add_deepen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="written by export or average")
-    words = "that gets a stage more in encoder and decoder; default: 0, full latent size"
+    words = "which level gets a stage more in encoder and decoder; 0 is full latent size; default: %(default)s"
     parser.add_argument("--level", type=int, default=0, help=words)
     parser.add_argument("--seed", type=int, default=0, help="of the new weights; default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors to write")
@@ -195,7 +195,8 @@ def _deepen(options: argparse.Namespace) -> None:
     from .deepen import deepen
 
     config = deepen(options.file, options.out, options.level, seed=options.seed, overwrite=options.overwrite)
-    say(f"{options.out}: written; train it with model.unet.blocks_per_level = {list(config.unet.blocks)}")
+    blocks = json.dumps(config.unet.blocks_per_level)
+    say(f"{options.out}: written; to train it: --set 'model.unet.blocks_per_level={blocks}'")
 
 
 def _presets(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -96,9 +97,7 @@ def _load(network: AnimateX, path: Path) -> None:
     exchanged = config.unet.temporal != network.config.unet.temporal
     if exchanged:
         state = {name: tensor for name, tensor in state.items() if not OVER_TIME.search(name)}
-    if config.unet.blocks != (blocks := network.config.unet.blocks):
-        words = f"expected {list(blocks)} as [model] says, found {list(config.unet.blocks)}"
-        raise ValueError(f"{path}: unet.blocks_per_level: {words}")
+    _same_stages(path, network.config, config)
     _same_widths(path, own, state)
     missing = sorted(own.keys() - state.keys())
     new = () if config.ipi is not None else NEW_IN_ANIMATE_X
@@ -120,6 +119,14 @@ def _load(network: AnimateX, path: Path) -> None:
         )  # fmt: skip
     for name, tensor in state.items():
         own[name].copy_(tensor)
+
+
+def _same_stages(path: Path, wanted: AnimateXConfig, found: AnimateXConfig) -> None:
+    for name in ("multipliers", "blocks_per_level"):
+        own, its = (json.dumps(getattr(config.unet, name)) for config in (wanted, found))
+        if own != its:
+            mend = f"--set 'model.unet.{name}={its}' takes the file as it is"
+            raise ValueError(f"{path}: unet.{name}: expected {own} as [model] says, found {its}; {mend}")
 
 
 def _same_widths(path: Path, own: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:

@@ -60,12 +60,17 @@ def test_released_names_place_the_upsampling_after_what_the_stage_has():
     pairs = key_map(list(meta_state(RELEASED)), RELEASED)
     assert pairs["unet.decoder.2.upsample.conv.weight"] == "output_blocks.2.1.conv.weight"
     assert pairs["unet.decoder.5.upsample.conv.weight"] == "output_blocks.5.3.conv.weight"
+    uneven = with_unet(RELEASED, multipliers=(1, 2, 3), blocks_per_level=(3, 1, 1), attention_levels=2)
+    pairs = key_map(list(meta_state(uneven)), uneven)
+    assert pairs["unet.decoder.1.upsample.conv.weight"] == "output_blocks.1.1.conv.weight"
+    assert pairs["unet.decoder.3.upsample.conv.weight"] == "output_blocks.3.3.conv.weight"
 
 
 @pytest.mark.parametrize(
     "stranger",
     [
         "stranger",
+        "unet.decoder.99.upsample.conv.weight",
         "unet.stranger.weight",
         "unet.time_in.stranger",
         "unet.time_in.more.weight",

@@ -223,9 +223,19 @@ def test_configuration_survives_json(config):
     [
         ("[]", "object"),
         ('{"unet": {"widht": 3}}', "unknown fields widht"),
-        ('{"unet": {"blocks_per_level": [1, 2]}}', r"_level: expected one number, or 4 as .* has, got \[1, 2\]"),
-        ('{"unet": {"blocks_per_level": []}}', r"blocks_per_level: expected a list of positive integers, got \[\]"),
-        ('{"unet": {"blocks_per_level": [1, 0, 1, 1]}}', "expected a list of positive integers"),
+        (
+            '{"unet": {"blocks_per_level": [1, 2]}}',
+            r"_level: expected a positive integer, or a list of 4, .*, got \[1, 2\]",
+        ),
+        (
+            '{"unet": {"blocks_per_level": []}}',
+            r"_level: expected a positive integer, or a list of positive integers, got \[\]",
+        ),
+        ('{"unet": {"blocks_per_level": [1, 0, 1, 1]}}', "a positive integer, or a list of positive integers"),
+        (
+            '{"unet": {"blocks_per_level": true}}',
+            "expected a positive integer, or a list of positive integers, got True",
+        ),
         ('{"unet": {"width": [320]}}', r"unet.width: expected something like 320, got \[320\]"),
         ('{"unet": {"width": "big"}}', r"unet.width: expected something like 320, got 'big'"),
         ('{"unet": {"multipliers": []}}', "multipliers"),

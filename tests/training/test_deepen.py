@@ -7,11 +7,14 @@ import torch
 from animatex_training.cli import main
 from animatex_training.deepen import deepen
 from animatex_training.export import export
+from animatex_training.initial import initial_network, weights_sha256
 from safetensors.torch import load_file, save_file
 
-from animatex_core.config import AnimateXConfig
+from animatex_core.atomic_file import OutputError
+from animatex_core.config import TINY, AnimateXConfig, with_unet
+from animatex_core.identify import identify
 from animatex_core.tensor_files import WeightsError, open_safetensors
-from animatex_core.weights import load_model
+from animatex_core.weights import load_model, load_state
 from tests.training.fakes import NETWORK
 from tests.training.test_export import trained
 
@@ -29,8 +32,20 @@ def network(tmp_path_factory):
         if name.startswith("unet.") and not tensor.any():  # a new network's branches add nothing, and hide what is lost
             tensor.copy_(0.05 * torch.randn(tensor.shape, generator=random))
     tensors["vae.a"] = torch.ones(2, dtype=torch.float16)
+    tensors["clip_vision.b"] = torch.ones(2, dtype=torch.int8)
     save_file(tensors, folder / "network.safetensors", open_safetensors(folder / "fresh.safetensors").metadata)
     return folder / "network.safetensors"
+
+
+def of_other_stages(file, **changes):
+    """A file of random weights whose network has other stages than the tiny one."""
+    config = with_unet(TINY, **changes)
+    random = torch.Generator().manual_seed(2)
+    state = initial_network(config, "", 3).state_dict()
+    for name, tensor in state.items():
+        if name.startswith("unet.") and not tensor.any():
+            tensor.copy_(0.05 * torch.randn(tensor.shape, generator=random))
+    save_file(state, file, {"config": config.to_json()})
 
 
 def predicted(file, learning=False):
@@ -52,21 +67,57 @@ def predicted(file, learning=False):
     return v, unet
 
 
-@pytest.mark.parametrize("level, blocks", [(0, [2, 1]), (1, [1, 2])])
+@pytest.mark.parametrize("level, blocks", [(0, "[2, 1]"), (1, "[1, 2]")])
 def test_a_stage_more_says_the_same_to_the_bit_and_learns(network, tmp_path, capsys, level, blocks):
     out = tmp_path / "deeper.safetensors"
     assert main(["deepen", str(network), "--level", str(level), "--out", str(out)]) == 0
-    assert f"blocks_per_level = {blocks}" in capsys.readouterr().out
+    assert f"--set 'model.unet.blocks_per_level={blocks}'" in capsys.readouterr().out
     wanted, before = predicted(network)
     found, after = predicted(out, learning=True)
     assert torch.equal(found, wanted) and wanted.std() > 0
     assert len(after.encoder) == len(before.encoder) + 1 and len(after.decoder) == len(before.decoder) + 1
     found.square().mean().backward()
-    still = [n for n, p in after.named_parameters() if p.grad is None]
-    assert not still
     new = [n for n, p in after.named_parameters() if n.endswith(("conv2.weight", "leave.weight")) and not p.any()]
     gradients = dict(after.named_parameters())
     assert new and all(gradients[n].grad.any() for n in new)
+
+
+@pytest.mark.parametrize(
+    "level, changes",
+    [
+        (1, {"multipliers": (1, 2, 3), "blocks_per_level": (2, 1, 3), "attention_levels": 2}),
+        (2, {"multipliers": (1, 2, 3), "blocks_per_level": 2, "attention_levels": 2}),
+        (0, {"temporal": "mamba"}),
+        (0, {"multipliers": (1,), "motion_attention": "parallel"}),
+    ],
+)
+def test_networks_of_other_stages_say_the_same(tmp_path, level, changes):
+    of_other_stages(tmp_path / "before.safetensors", **changes)
+    before = load_state(tmp_path / "before.safetensors").config.unet.blocks
+    after = deepen(tmp_path / "before.safetensors", tmp_path / "after.safetensors", level).unet.blocks
+    assert [a - b for a, b in zip(after, before, strict=True)] == [at == level for at in range(len(before))]
+    wanted, found = (predicted(tmp_path / f"{name}.safetensors")[0] for name in ("before", "after"))
+    assert torch.equal(found, wanted) and wanted.std() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_the_new_weights_have_the_dtype_of_the_file_but_for_8_bits(network, tmp_path, dtype):
+    tensors = {n: t.to(dtype) if t.is_floating_point() else t for n, t in load_file(network).items()}
+    save_file(tensors, tmp_path / "before.safetensors", open_safetensors(network).metadata)
+    deepen(tmp_path / "before.safetensors", tmp_path / "after.safetensors")
+    found = open_safetensors(tmp_path / "after.safetensors").tensors
+    new = torch.float16 if dtype.itemsize == 1 else dtype
+    assert found["unet.encoder.1.res.conv1.weight"].dtype == new and found["unet.out.weight"].dtype == dtype
+
+
+def test_the_seed_is_that_of_the_new_weights_alone(network, tmp_path):
+    for seed in (0, 1):
+        deepen(network, tmp_path / f"{seed}.safetensors", seed=seed)
+    one, other = (load_file(tmp_path / f"{seed}.safetensors") for seed in (0, 1))
+    changed = {name for name in one if not torch.equal(one[name], other[name])}
+    assert changed and all(name.startswith(("unet.encoder.1.", "unet.decoder.3.")) for name in changed)
+    with pytest.raises(ValueError, match="seed: expected 0 to 9223372036854775807, got -1"):
+        deepen(network, tmp_path / "other.safetensors", seed=-1)
 
 
 def test_twice_gives_two_and_one_number_where_all_levels_are_alike_again(network, tmp_path):
@@ -81,12 +132,19 @@ def test_twice_gives_two_and_one_number_where_all_levels_are_alike_again(network
 
 def test_what_else_is_in_the_file_stays(network, tmp_path):
     out = tmp_path / "deeper.safetensors"
-    deepen(network, out)
+    deepen(network, out, seed=5)
     before, after = open_safetensors(network), open_safetensors(out)
-    assert torch.equal(after.tensors["vae.a"], before.tensors["vae.a"])
+    for name in ("vae.a", "clip_vision.b"):
+        assert torch.equal(after.tensors[name], before.tensors[name])
     told = dict(after.metadata)
     assert AnimateXConfig.from_json(told.pop("config")).unet.blocks == (2, 1)
+    assert json.loads(told.pop("deepened")) == [{"level": 0, "seed": 5, "sha256": weights_sha256(str(network))}]
     assert told == {name: words for name, words in before.metadata.items() if name != "config"}
+    assert "deepened: " in "\n".join(identify(out).lines())
+    with pytest.raises(OutputError, match="exists already"):
+        deepen(network, out)
+    deepen(out, out, overwrite=True)
+    assert [item["seed"] for item in json.loads(open_safetensors(out).metadata["deepened"])] == [5, 0]
 
 
 def test_a_run_goes_on_from_it(network, tmp_path):
@@ -98,18 +156,22 @@ def test_a_run_goes_on_from_it(network, tmp_path):
     export(tmp_path / "run", tmp_path / "out.safetensors", dtype="fp32")
     config = json.loads(open_safetensors(tmp_path / "out.safetensors").metadata["config"])
     assert config["unet"]["blocks_per_level"] == [2, 1]
-    with pytest.raises(ValueError, match=r"_level: expected \[1, 1\] as \[model\] says, found \[2, 1\]"):
+    with pytest.raises(ValueError, match=r"expected 1 as \[model\] says, found \[2, 1\]; --set 'model.unet"):
         trained(tmp_path / "other", start=start)
 
 
 @pytest.mark.parametrize("level", [-1, 2])
 def test_levels_that_there_are_not(network, tmp_path, level):
-    with pytest.raises(ValueError, match=f"level: expected 0 to 1, got {level}"):
+    with pytest.raises(ValueError, match=rf"level: expected one of .*network\.safetensors, 0 to 1, got {level}"):
         deepen(network, tmp_path / "out.safetensors", level)
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_a_file_that_is_no_such_model(tmp_path):
+def test_a_file_that_is_no_such_model_or_holds_more(network, tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors: no converted Animate-X model"):
         deepen(tmp_path / "other.safetensors", tmp_path / "out.safetensors")
+    tensors = load_file(network) | {"first_stage_model.a": torch.zeros(2)}
+    save_file(tensors, tmp_path / "more.safetensors", open_safetensors(network).metadata)
+    with pytest.raises(WeightsError, match=r"more\.safetensors: .*first_stage_model"):
+        deepen(tmp_path / "more.safetensors", tmp_path / "out.safetensors")

@@ -209,6 +209,10 @@ def test_starting_from_another_network_is_refused(tmp_path):
             r"unet\.head_width: expected 16 as \[model\] says, found 8 in",
         ),
         ({"unet": {"groups": 8}}, r"unet\.groups: expected 8 as \[model\] says, found 4 in"),
+        (
+            {"unet": {"multipliers": [1, 2, 2]}},
+            r"unet\.multipliers: expected \[1, 2, 2\] as \[model\] says, found \[1, 2\];",
+        ),
         ({"ipi": {"query_heads": 4}}, r"ipi\.query_heads: expected 4 .*found 2"),
         ({"ipi": {"reader_heads": 4, "reader_head_width": 4}}, r"ipi\.reader_heads: expected 4 .*found 2"),
     ],
