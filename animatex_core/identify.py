@@ -156,7 +156,8 @@ def _dtypes(checkpoint: Checkpoint) -> str:
 def _config_line(config: AnimateXConfig) -> str:
     unet = config.unet
     levels = ",".join(str(m) for m in unet.multipliers)
-    blocks = unet.blocks[0] if len(set(unet.blocks)) == 1 else ",".join(str(b) for b in unet.blocks)
+    given = unet.blocks_per_level
+    blocks = given if isinstance(given, int) else ",".join(str(b) for b in given)
     ipi = "no IPI" if config.ipi is None else f"IPI {config.ipi.width} x {config.ipi.reader_layers} layers"
     if config.ipi is not None and (config.ipi.query, unet.motion_attention, config.alpha) != ("merged", "serial", 1):
         ipi += f" (query: {config.ipi.query}, motion attention: {unet.motion_attention}, alpha: {config.alpha:g})"

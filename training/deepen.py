@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def deepen(file: Path, out: Path, level: int = 0, *, seed: int = 0, overwrite: b
         raise ValueError(f"seed: expected 0 to {LARGEST_SEED}, got {seed}")
     state, config, metadata = load_state(file)
     if not 0 <= level < len(config.unet.blocks):
-        raise ValueError(f"level: expected one of {file}, 0 to {len(config.unet.blocks) - 1}, got {level}")
+        raise ValueError(f"{file}: level: expected 0 to {len(config.unet.blocks) - 1}, got {level}")
+    told = [*_told(file, metadata), {"level": level, "seed": seed, "sha256": weights_sha256(str(file))}]
     beside = _beside(file, state)
     deeper = replace(config, unet=_with_stage(config.unet, level))
     encoder, decoder = _places(config.unet, level)
@@ -49,10 +51,20 @@ def deepen(file: Path, out: Path, level: int = 0, *, seed: int = 0, overwrite: b
     dtype = state["unet.out.weight"].dtype
     casts = {n: Cast(t, dtype if dtype.itemsize > 1 else torch.float16, f"the new {n}") for n, t in new.items()}
     casts |= {name: Cast(tensor, tensor.dtype, f"{file}: {name}") for name, tensor in kept.items()}
-    told = [*json.loads(metadata.get("deepened", "[]")), {"level": level, "seed": seed}]
-    told[-1]["sha256"] = weights_sha256(str(file))
     write_tensors(out, casts, {**metadata, "config": deeper.to_json(), "deepened": json.dumps(told)})
     return deeper
+
+
+def _told(file: Path, metadata: Mapping[str, str]) -> list[dict[str, int | str]]:
+    """What the file says was done to it before."""
+    words = metadata.get("deepened", "[]")
+    try:
+        told = json.loads(words)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, list):
+        raise WeightsError(f"{file}: deepened: expected a JSON list in the metadata, found {words[:100]!r}")
+    return told
 
 
 def _beside(file: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:

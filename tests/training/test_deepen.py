@@ -16,7 +16,7 @@ from animatex_core.identify import identify
 from animatex_core.tensor_files import WeightsError, open_safetensors
 from animatex_core.weights import load_model, load_state
 from tests.training.fakes import NETWORK
-from tests.training.test_export import trained
+from tests.training.test_export import new_export, trained
 
 SIZE = (2, 3, 16, 8)  # batch, frames, rows, columns of latents
 
@@ -24,27 +24,27 @@ SIZE = (2, 3, 16, 8)  # batch, frames, rows, columns of latents
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
-    trained(folder / "run")
-    export(folder / "run", folder / "fresh.safetensors", dtype="fp32")
-    tensors = load_file(folder / "fresh.safetensors")
-    random = torch.Generator().manual_seed(0)
-    for name, tensor in tensors.items():
-        if name.startswith("unet.") and not tensor.any():  # a new network's branches add nothing, and hide what is lost
-            tensor.copy_(0.05 * torch.randn(tensor.shape, generator=random))
+    tensors, metadata = new_export(folder)
+    fill(tensors)
     tensors["vae.a"] = torch.ones(2, dtype=torch.float16)
     tensors["clip_vision.b"] = torch.ones(2, dtype=torch.int8)
-    save_file(tensors, folder / "network.safetensors", open_safetensors(folder / "fresh.safetensors").metadata)
+    save_file(tensors, folder / "network.safetensors", metadata)
     return folder / "network.safetensors"
+
+
+def fill(tensors):
+    """A new network's branches end in zeros, add nothing, and would hide what is lost."""
+    random = torch.Generator().manual_seed(0)
+    for name, tensor in tensors.items():
+        if name.startswith("unet.") and not tensor.any():
+            tensor.copy_(0.05 * torch.randn(tensor.shape, generator=random))
 
 
 def of_other_stages(file, **changes):
     """A file of random weights whose network has other stages than the tiny one."""
     config = with_unet(TINY, **changes)
-    random = torch.Generator().manual_seed(2)
     state = initial_network(config, "", 3).state_dict()
-    for name, tensor in state.items():
-        if name.startswith("unet.") and not tensor.any():
-            tensor.copy_(0.05 * torch.randn(tensor.shape, generator=random))
+    fill(state)
     save_file(state, file, {"config": config.to_json()})
 
 
@@ -162,7 +162,7 @@ def test_a_run_goes_on_from_it(network, tmp_path):
 
 @pytest.mark.parametrize("level", [-1, 2])
 def test_levels_that_there_are_not(network, tmp_path, level):
-    with pytest.raises(ValueError, match=rf"level: expected one of .*network\.safetensors, 0 to 1, got {level}"):
+    with pytest.raises(ValueError, match=rf"network\.safetensors: level: expected 0 to 1, got {level}"):
         deepen(network, tmp_path / "out.safetensors", level)
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -175,3 +175,11 @@ def test_a_file_that_is_no_such_model_or_holds_more(network, tmp_path):
     save_file(tensors, tmp_path / "more.safetensors", open_safetensors(network).metadata)
     with pytest.raises(WeightsError, match=r"more\.safetensors: .*first_stage_model"):
         deepen(tmp_path / "more.safetensors", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("words", ["{}", "[", "3"])
+def test_a_file_whose_history_cannot_be_read(network, tmp_path, words):
+    metadata = open_safetensors(network).metadata | {"deepened": words}
+    save_file(load_file(network), tmp_path / "odd.safetensors", metadata)
+    with pytest.raises(WeightsError, match=r"odd\.safetensors: deepened: expected a JSON list in the metadata, found"):
+        deepen(tmp_path / "odd.safetensors", tmp_path / "out.safetensors")

@@ -12,6 +12,7 @@ from animatex_training.sharding import Ranks
 from animatex_training.trainer import Trainer
 from safetensors.torch import load_file
 
+from animatex_core.tensor_files import open_safetensors
 from animatex_core.weights import load_model, load_state
 from tests.training.fakes import fake_data, small_config
 
@@ -40,6 +41,13 @@ def test_the_averaged_weights_load_in_the_core(tmp_path):
     last = load_file(tmp_path / "last.safetensors")
     assert all(torch.equal(last[name], p) for name, p in trainer.parameters.items())
     assert main(["export", str(tmp_path / "run"), "--out", str(out)]) == 1  # never over a file that is there
+
+
+def new_export(folder):
+    """The tensors of an export in float32, as good as untrained, and its metadata."""
+    trained(folder / "run")
+    export(folder / "run", folder / "fresh.safetensors", dtype="fp32")
+    return load_file(folder / "fresh.safetensors"), open_safetensors(folder / "fresh.safetensors").metadata
 
 
 def lora_run(folder, start):

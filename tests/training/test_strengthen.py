@@ -6,28 +6,25 @@ import pytest
 import torch
 from animatex_training.average import average
 from animatex_training.cli import main
-from animatex_training.export import export
 from animatex_training.initial import initial_network
 from animatex_training.strengthen import strengthen
 from safetensors.torch import load_file, save_file
 
 from animatex_core.tensor_files import WeightsError, open_safetensors
 from animatex_core.weights import load_model, load_state
-from tests.training.test_export import trained
+from tests.training.test_export import new_export
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
-    trained(folder / "run")
-    export(folder / "run", folder / "fresh.safetensors", dtype="fp32")
-    tensors = load_file(folder / "fresh.safetensors")
+    tensors, metadata = new_export(folder)
     tensors["pose.conv3.weight"] *= 100  # a new network's features are so small that the norm's epsilon shows
     random = torch.Generator().manual_seed(0)
     for name, tensor in tensors.items():
         if name.startswith("pose.over_time."):  # and what its blocks add is nothing beside them
             tensor.copy_(torch.randn(tensor.shape, generator=random))
-    save_file(tensors, folder / "network.safetensors", open_safetensors(folder / "fresh.safetensors").metadata)
+    save_file(tensors, folder / "network.safetensors", metadata)
     return folder / "network.safetensors"
 
 
